@@ -1,0 +1,1 @@
+"""Bending a segment to its query."""

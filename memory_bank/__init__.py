@@ -1,0 +1,1 @@
+"""What we have: photographs cut into segments, stored and searchable."""

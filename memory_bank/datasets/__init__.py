@@ -1,0 +1,1 @@
+"""Readers of the standard folder forms of labelled photographs."""

@@ -1,0 +1,216 @@
+"""The classes of a dataset: ids, names, colours, thing or stuff, thin, and what means void."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scenequilt.memory_bank.errors import DatasetError
+
+VOID = 255
+"""Value of void in every label map inside the program, whatever the files use."""
+
+MAX_CLASSES = 255
+
+Kind = Literal["stuff", "thing"]
+
+THIN_NAMES = frozenset(
+    "pole polegroup sign traffic_sign traffic_light street_light lamp_post column_pole".split()
+)
+"""Classes that cut what is behind them in two without ending it (Qi et al. 2018, code)."""
+
+TEXT_NAMES = frozenset(
+    "sign traffic_sign sign_symbol stop_sign street_sign signboard billboard whiteboard books book "
+    "paper poster license_plate bulletin_board screen banner".split()
+)
+"""Classes that bear text, whose segments are never mirrored."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassInfo:
+    """One class.
+
+    Attributes:
+        file_id: Value of the class in the dataset's label files, 0 to 65535.
+        name: Its name, lower case, words joined by "_".
+        color: RGB, 0 to 255 each, for pictures of a layout and for RGB label files.
+        kind: "thing" if its objects can be counted, else "stuff".
+        thin: True for poles and the like: what they cut in two counts as one piece.
+        text: True if it bears writing; its segments are never mirrored.
+    """
+
+    file_id: int
+    name: str
+    color: tuple[int, int, int]
+    kind: Kind
+    thin: bool = False
+    text: bool = False
+
+
+@dataclass(frozen=True)
+class Taxonomy:
+    """The classes of a dataset in a fixed order; a class id is a place in that order.
+
+    Label maps inside the program hold class ids 0..K-1 and VOID (255). Label files hold file ids;
+    decode and encode go between the two.
+
+    Attributes:
+        name: Short name, e.g. "camvid11".
+        classes: The K classes, at most 255.
+        void_file_ids: Values in label files that mean void; the first is the one we write.
+
+    Raises:
+        ValueError: If two classes share a file id, a name, or there are too many; or a value is
+            both a class and void.
+    """
+
+    name: str
+    classes: tuple[ClassInfo, ...]
+    void_file_ids: tuple[int, ...] = field(default=(VOID,))
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.classes) <= MAX_CLASSES:
+            raise ValueError(
+                f"taxonomy {self.name!r} has {len(self.classes)} classes, expected 1 to {MAX_CLASSES}"
+            )
+        for what in ("file_id", "name"):
+            values = [getattr(entry, what) for entry in self.classes]
+            doubled = sorted({value for value in values if values.count(value) > 1})
+            if doubled:
+                raise ValueError(f"taxonomy {self.name!r}: {what} {doubled[0]!r} is used twice")
+        both = {entry.file_id for entry in self.classes} & set(self.void_file_ids)
+        if both:
+            raise ValueError(f"taxonomy {self.name!r}: value {min(both)} is a class and void at once")
+        if not self.void_file_ids:
+            raise ValueError(f"taxonomy {self.name!r} names no value for void")
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def class_id(self, name: str) -> int:
+        """Return the class id of a name.
+
+        Raises:
+            ValueError: If there is no such class; the message lists those there are.
+        """
+        for class_id, entry in enumerate(self.classes):
+            if entry.name == name:
+                return class_id
+        names = ", ".join(entry.name for entry in self.classes)
+        raise ValueError(f"taxonomy {self.name!r} has no class {name!r}; there are {names}")
+
+    @cached_property
+    def palette(self) -> NDArray[np.uint8]:
+        """(256, 3) uint8 RGB by class id; void and unused ids are black."""
+        palette = np.zeros((256, 3), np.uint8)
+        for class_id, entry in enumerate(self.classes):
+            palette[class_id] = entry.color
+        return palette
+
+    @cached_property
+    def class_of_file_id(self) -> NDArray[np.int16]:
+        """(65536,) int16: class id of each value of a label file, VOID for void, -1 if unknown."""
+        table = np.full(65536, -1, np.int16)
+        for void_file_id in self.void_file_ids:
+            table[void_file_id] = VOID
+        for class_id, entry in enumerate(self.classes):
+            table[entry.file_id] = class_id
+        return table
+
+    def encode(self, label_map: NDArray[np.uint8]) -> NDArray[np.uint16]:
+        """Return the label map (H, W) of class ids as the file ids that the dataset uses."""
+        table = np.full(256, self.void_file_ids[0], np.uint16)
+        for class_id, entry in enumerate(self.classes):
+            table[class_id] = entry.file_id
+        return table[label_map]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the form of classes.json."""
+        void = list(self.void_file_ids)
+        return {
+            "name": self.name,
+            "void_id": void[0],
+            "void_ids": void,
+            "classes": [
+                {
+                    "id": entry.file_id,
+                    "name": entry.name,
+                    "color": list(entry.color),
+                    "kind": entry.kind,
+                    "thin": entry.thin,
+                    "text": entry.text,
+                }
+                for entry in self.classes
+            ],
+        }
+
+
+def taxonomy_from_json(table: Mapping[str, Any], where: str) -> Taxonomy:
+    """Make a taxonomy of the contents of a classes.json.
+
+    "thin" and "text" may be left out: they then follow from the class's name.
+
+    Args:
+        table: {"name", "void_id" or "void_ids", "classes": [{"id", "name", "color", "kind"}]}.
+        where: The file, for messages.
+
+    Raises:
+        DatasetError: If a key is missing or a value is not what it should be.
+    """
+    try:
+        entries: Sequence[Mapping[str, Any]] = table["classes"]
+        void = table["void_ids"] if "void_ids" in table else [table["void_id"]]
+        classes = tuple(_class_from_json(entry) for entry in entries)
+        return Taxonomy(str(table.get("name", "classes")), classes, tuple(int(v) for v in void))
+    except KeyError as error:
+        raise DatasetError(
+            f"{where}: no key {error.args[0]!r}; expected void_id and classes, each class with "
+            'id, name, color [r, g, b] and kind "stuff" or "thing"'
+        ) from error
+    except (TypeError, ValueError) as error:
+        raise DatasetError(f"{where}: {error}") from error
+
+
+def read_taxonomy(path: Path) -> Taxonomy:
+    """Read a classes.json.
+
+    Raises:
+        DatasetError: If the file is absent, no JSON, or incomplete; the message names it.
+    """
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DatasetError(
+            f"{path} is missing; write one with void_id and classes (id, name, color, kind)"
+        ) from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DatasetError(f"{path} is not JSON: {error}") from error
+    if not isinstance(table, dict):
+        raise DatasetError(f"{path}: expected an object with void_id and classes")
+    return taxonomy_from_json(table, str(path))
+
+
+def _class_from_json(entry: Mapping[str, Any]) -> ClassInfo:
+    name = str(entry["name"]).strip().lower().replace(" ", "_").replace("-", "_")
+    kind = entry["kind"]
+    if kind not in ("stuff", "thing"):
+        raise ValueError(f'class {name!r} has kind {kind!r}, expected "stuff" or "thing"')
+    red, green, blue = (int(value) for value in entry["color"])
+    if not all(0 <= value <= 255 for value in (red, green, blue)):
+        raise ValueError(f"class {name!r} has color {entry['color']}, expected three of 0 to 255")
+    file_id = int(entry["id"])
+    if not 0 <= file_id <= 65535:
+        raise ValueError(f"class {name!r} has id {file_id}, expected 0 to 65535")
+    return ClassInfo(
+        file_id,
+        name,
+        (red, green, blue),
+        kind,
+        thin=bool(entry.get("thin", name in THIN_NAMES)),
+        text=bool(entry.get("text", name in TEXT_NAMES)),
+    )

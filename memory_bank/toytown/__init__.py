@@ -1,0 +1,1 @@
+"""A procedural street world with exact labels, instances, depth and occlusion."""

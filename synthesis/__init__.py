@@ -1,0 +1,1 @@
+"""From a layout, and the segments placed on it, to a photograph."""

@@ -1,0 +1,1 @@
+"""One file a command: its parser and the function that runs it."""
