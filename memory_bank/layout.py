@@ -38,9 +38,7 @@ class Layout:
                 f"got {self.instance_map.shape} {self.instance_map.dtype}"
             )
         if self.depth_m is not None and self.depth_m.shape != self.label_map.shape:
-            raise ValueError(
-                f"depth_m must be {self.label_map.shape}, got {self.depth_m.shape}"
-            )
+            raise ValueError(f"depth_m must be {self.label_map.shape}, got {self.depth_m.shape}")
         labels = np.flatnonzero(np.bincount(self.label_map.ravel(), minlength=256))
         unknown = labels[(labels >= len(self.taxonomy)) & (labels != VOID)]
         if unknown.size:

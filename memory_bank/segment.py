@@ -40,7 +40,9 @@ class Region:
 
     def __post_init__(self) -> None:
         if self.mask.shape != size_of(self.box):
-            raise ValueError(f"box {self.box} is {size_of(self.box)}, but mask is {self.mask.shape}")
+            raise ValueError(
+                f"box {self.box} is {size_of(self.box)}, but mask is {self.mask.shape}"
+            )
 
     @cached_property
     def area_px(self) -> int:

@@ -85,7 +85,9 @@ class Taxonomy:
                 raise ValueError(f"taxonomy {self.name!r}: {what} {doubled[0]!r} is used twice")
         both = {entry.file_id for entry in self.classes} & set(self.void_file_ids)
         if both:
-            raise ValueError(f"taxonomy {self.name!r}: value {min(both)} is a class and void at once")
+            raise ValueError(
+                f"taxonomy {self.name!r}: value {min(both)} is a class and void at once"
+            )
         if not self.void_file_ids:
             raise ValueError(f"taxonomy {self.name!r} names no value for void")
 
