@@ -1,0 +1,1 @@
+"""What a run writes: folders, provenance, contact sheets, pages."""
