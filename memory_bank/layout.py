@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
 from scenequilt.memory_bank.taxonomy import VOID, Taxonomy
 
 

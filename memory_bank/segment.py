@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-
 from scenequilt.memory_bank.layout import Layout
 
 Box = tuple[int, int, int, int]

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-
 from scenequilt.memory_bank.errors import DatasetError
 
 VOID = 255
@@ -20,13 +19,38 @@ MAX_CLASSES = 255
 Kind = Literal["stuff", "thing"]
 
 THIN_NAMES = frozenset(
-    "pole polegroup sign traffic_sign traffic_light street_light lamp_post column_pole".split()
+    [
+        "pole",
+        "polegroup",
+        "sign",
+        "traffic_sign",
+        "traffic_light",
+        "street_light",
+        "lamp_post",
+        "column_pole",
+    ]
 )
 """Classes that cut what is behind them in two without ending it (Qi et al. 2018, code)."""
 
 TEXT_NAMES = frozenset(
-    "sign traffic_sign sign_symbol stop_sign street_sign signboard billboard whiteboard books book "
-    "paper poster license_plate bulletin_board screen banner".split()
+    [
+        "sign",
+        "traffic_sign",
+        "sign_symbol",
+        "stop_sign",
+        "street_sign",
+        "signboard",
+        "billboard",
+        "whiteboard",
+        "books",
+        "book",
+        "paper",
+        "poster",
+        "license_plate",
+        "bulletin_board",
+        "screen",
+        "banner",
+    ]
 )
 """Classes that bear text, whose segments are never mirrored."""
 
