@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
 from scenequilt.memory_bank.taxonomy import VOID, Taxonomy
 
 

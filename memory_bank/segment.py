@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
 from scenequilt.memory_bank.layout import Layout
 
 Box = tuple[int, int, int, int]

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
 from scenequilt.memory_bank.errors import DatasetError
 
 VOID = 255

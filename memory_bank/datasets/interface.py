@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
 from scenequilt.memory_bank.layout import Layout
 from scenequilt.memory_bank.taxonomy import Taxonomy
 
