@@ -17,6 +17,9 @@ VOID = 255
 
 MAX_CLASSES = 255
 
+MAX_FILE_ID = 65535
+"""Largest value that a 16-bit label file holds."""
+
 Kind = Literal["stuff", "thing"]
 
 THIN_NAMES = frozenset(
@@ -91,7 +94,7 @@ class Taxonomy:
 
     Raises:
         ValueError: If two classes share a file id, a name, or there are too many; or a value is
-            both a class and void.
+            both a class and void, or not 0 to 65535.
     """
 
     name: str
@@ -104,10 +107,17 @@ class Taxonomy:
                 f"taxonomy {self.name!r} has {len(self.classes)} classes, expected 1 to {MAX_CLASSES}"
             )
         for what in ("file_id", "name"):
-            values = [getattr(entry, what) for entry in self.classes]
-            doubled = sorted({value for value in values if values.count(value) > 1})
+            uses = [getattr(entry, what) for entry in self.classes]
+            doubled = sorted({value for value in uses if uses.count(value) > 1})
             if doubled:
                 raise ValueError(f"taxonomy {self.name!r}: {what} {doubled[0]!r} is used twice")
+        values = [*self.void_file_ids, *(entry.file_id for entry in self.classes)]
+        outside = [value for value in values if not 0 <= value <= MAX_FILE_ID]
+        if outside:
+            raise ValueError(
+                f"taxonomy {self.name!r}: value {outside[0]} cannot stand in a label file, "
+                f"expected 0 to {MAX_FILE_ID}"
+            )
         both = {entry.file_id for entry in self.classes} & set(self.void_file_ids)
         if both:
             raise ValueError(
@@ -142,7 +152,7 @@ class Taxonomy:
     @cached_property
     def class_of_file_id(self) -> NDArray[np.int16]:
         """(65536,) int16: class id of each value of a label file, VOID for void, -1 if unknown."""
-        table = np.full(65536, -1, np.int16)
+        table = np.full(MAX_FILE_ID + 1, -1, np.int16)
         for void_file_id in self.void_file_ids:
             table[void_file_id] = VOID
         for class_id, entry in enumerate(self.classes):
@@ -230,11 +240,8 @@ def _class_from_json(entry: Mapping[str, Any]) -> ClassInfo:
     red, green, blue = (int(value) for value in entry["color"])
     if not all(0 <= value <= 255 for value in (red, green, blue)):
         raise ValueError(f"class {name!r} has color {entry['color']}, expected three of 0 to 255")
-    file_id = int(entry["id"])
-    if not 0 <= file_id <= 65535:
-        raise ValueError(f"class {name!r} has id {file_id}, expected 0 to 65535")
     return ClassInfo(
-        file_id,
+        int(entry["id"]),
         name,
         (red, green, blue),
         kind,

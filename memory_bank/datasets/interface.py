@@ -57,22 +57,27 @@ class LabelledPhotograph:
 
 
 class DatasetReader(Protocol):
-    """Reads one form of dataset. Readers hold paths and settings only and can be pickled.
+    """Reads one form of dataset. Readers hold paths and settings only and can be pickled."""
 
-    Attributes:
-        form: Name of the form on the command line, e.g. "cityscapes".
-        taxonomy: The classes.
-    """
+    @property
+    def form(self) -> str:
+        """Name of the form on the command line, e.g. "cityscapes"."""
+        ...
 
-    form: str
-    taxonomy: Taxonomy
+    @property
+    def taxonomy(self) -> Taxonomy:
+        """The classes."""
+        ...
 
     def entries(self, split: str | None = None) -> list[Entry]:
         """List the photographs of a split, or of all, sorted by split and source_id.
 
+        A photograph without a label map is listed, and refused when it is read, so that one bad
+        file never stops a build. A split of photographs only, or of layouts only, is not listed.
+
         Raises:
-            DatasetError: If the split does not exist or is empty (the message lists those there
-                are), or a photograph has no label map.
+            DatasetError: If the split does not exist or is empty; the message lists those there
+                are.
         """
         ...
 
