@@ -1,0 +1,242 @@
+"""ClosedFormOrderer: who occludes whom, from class order, ground contact and depth."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scenequilt.memory_bank.segment import PlacedSegment, Query
+from scenequilt.ordering.class_order import class_ranks
+from scenequilt.ordering.evidence import (
+    LAYOUT_SOURCES,
+    Evidence,
+    LayoutEvidence,
+    Source,
+    candidate_evidence,
+    combine,
+)
+from scenequilt.ordering.graph import GraphEdge, break_cycles, find_cycle, sort_back_to_front
+from scenequilt.ordering.pairs import find_pairs
+
+
+@dataclass(frozen=True, slots=True)
+class FixedPair:
+    """The caller's word on a pair, which nothing overrules.
+
+    Attributes:
+        front: Query whose segments are to be in front.
+        back: Query whose segments are to be behind.
+    """
+
+    front: int
+    back: int
+
+
+@dataclass(frozen=True, slots=True)
+class OcclusionEdge:
+    """One placed segment in front of another.
+
+    Attributes:
+        front: Place in the sequence of placed segments of the one in front.
+        back: Place of the one behind.
+        probability: That this is so, in [0.5, 1]; 1 where the caller said so.
+        evidence: What it was made of; each probability is again that of this front and back.
+    """
+
+    front: int
+    back: int
+    probability: float
+    evidence: tuple[Evidence, ...]
+
+    @property
+    def confidence(self) -> float:
+        """How far the probability is from a coin's, in [0, 1]."""
+        return 2 * self.probability - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Placed segments from back to front.
+
+    Attributes:
+        back_to_front: Places in the sequence of placed segments, the furthest back first.
+        edges: The occlusions that the order obeys.
+        broken: The occlusions that were given up because stronger ones contradict them.
+    """
+
+    back_to_front: tuple[int, ...]
+    edges: tuple[OcclusionEdge, ...]
+    broken: tuple[OcclusionEdge, ...]
+
+
+class ClosedFormOrderer:
+    """Sorts placed segments without weights."""
+
+    def __init__(
+        self,
+        *,
+        ranks: NDArray[np.float64] | None = None,
+        sources: Collection[Source] = LAYOUT_SOURCES,
+    ) -> None:
+        """Choose what to go by.
+
+        Args:
+            ranks: (K,) in [0, 1], painting rank of each class, 0 = furthest back; by the classes'
+                names where None.
+            sources: Which of class, ground, depth and enclosure may speak. ("class",) alone is the
+                fixed order that the code of Qi et al. 2018 paints in.
+
+        Raises:
+            ValueError: If a source is none of these, or a rank lies outside of [0, 1].
+        """
+        unknown = set(sources) - LAYOUT_SOURCES
+        if unknown:
+            raise ValueError(
+                f"no source {min(unknown)!r}; there are {', '.join(sorted(LAYOUT_SOURCES))}"
+            )
+        if ranks is not None and not ((ranks >= 0) & (ranks <= 1)).all():
+            raise ValueError(f"ranks must lie in [0, 1], got {ranks.min()} to {ranks.max()}")
+        self._ranks = ranks
+        self._sources = frozenset(sources)
+
+    def sort(
+        self,
+        placed: Sequence[PlacedSegment],
+        queries: Sequence[Query],
+        *,
+        fixed: Sequence[FixedPair] = (),
+    ) -> Order:
+        """Put placed segments in order.
+
+        Only segments that share pixels need an order; the others follow the rank of their class,
+        then their lower edge. The same segments in another sequence come out in the same order.
+
+        Args:
+            placed: The segments; several may answer one query.
+            queries: The queries they answer, all of one layout; others may be among them.
+            fixed: Pairs of queries whose order is given.
+
+        Raises:
+            ValueError: If a placed segment or a fixed pair names a query that is not there, fixed
+                pairs contradict each other, or ranks do not fit the taxonomy.
+        """
+        by_id = {query.query_id: query for query in queries}
+        _refuse_strangers(placed, by_id, fixed)
+        if not placed:
+            return Order((), (), ())
+        ranks = self._ranks_for(by_id[placed[0].query_id])
+        edges = [
+            *_fixed_edges(placed, fixed),
+            *self._judged_edges(placed, by_id, ranks, fixed),
+        ]
+        tie_break = [_tie_break(segment, by_id[segment.query_id], ranks) for segment in placed]
+        graph = [GraphEdge(edge.front, edge.back, edge.confidence) for edge in edges]
+        kept, broken = break_cycles(len(placed), graph, tie_break)
+        order = sort_back_to_front(len(placed), [graph[index] for index in kept], tie_break)
+        return Order(
+            tuple(order),
+            tuple(edges[index] for index in kept),
+            tuple(edges[index] for index in broken),
+        )
+
+    def _ranks_for(self, query: Query) -> NDArray[np.float64]:
+        taxonomy = query.layout.taxonomy
+        if self._ranks is None:
+            return class_ranks(taxonomy)
+        if self._ranks.shape != (len(taxonomy),):
+            raise ValueError(
+                f"ranks must be ({len(taxonomy)},) for taxonomy {taxonomy.name!r}, "
+                f"got {self._ranks.shape}"
+            )
+        return self._ranks
+
+    def _judged_edges(
+        self,
+        placed: Sequence[PlacedSegment],
+        by_id: dict[int, Query],
+        ranks: NDArray[np.float64],
+        fixed: Sequence[FixedPair],
+    ) -> list[OcclusionEdge]:
+        layout_evidence = LayoutEvidence(by_id.values(), ranks, self._sources)
+        decided = {frozenset((pair.front, pair.back)) for pair in fixed}
+        edges = []
+        for pair in find_pairs(placed):
+            # Asked in one direction, so that rounding does not depend on the sequence of placed.
+            ends = sorted((pair.first, pair.second), key=lambda place: placed[place].query_id)
+            first, second = placed[ends[0]], placed[ends[1]]
+            if pair.overlap_px == 0 or {first.query_id, second.query_id} in decided:
+                continue
+            if first.query_id == second.query_id:
+                ranked = candidate_evidence(first.candidate.rank, second.candidate.rank)
+                evidence: tuple[Evidence, ...] = (ranked,)
+            else:
+                evidence = layout_evidence.between(first.query_id, second.query_id)
+            edge = _edge(ends[0], ends[1], evidence)
+            if edge is not None:
+                edges.append(edge)
+        return edges
+
+
+def _edge(first: int, second: int, evidence: tuple[Evidence, ...]) -> OcclusionEdge | None:
+    """Return the edge that the evidence for the first being in front gives; None for a tie."""
+    probability = combine(evidence)
+    if probability > 0.5:
+        return OcclusionEdge(first, second, probability, evidence)
+    if probability < 0.5:
+        reversed_evidence = tuple(
+            Evidence(statement.source, 1 - statement.probability) for statement in evidence
+        )
+        return OcclusionEdge(second, first, 1 - probability, reversed_evidence)
+    return None
+
+
+def _fixed_edges(
+    placed: Sequence[PlacedSegment], fixed: Sequence[FixedPair]
+) -> list[OcclusionEdge]:
+    said = (Evidence("fixed", 1.0),)
+    return [
+        OcclusionEdge(front, back, 1.0, said)
+        for pair in dict.fromkeys(fixed)
+        for front, in_front in enumerate(placed)
+        for back, behind in enumerate(placed)
+        if in_front.query_id == pair.front and behind.query_id == pair.back
+    ]
+
+
+def _tie_break(
+    segment: PlacedSegment, query: Query, ranks: NDArray[np.float64]
+) -> tuple[float, int, int, int, int]:
+    """Return what decides between segments that nothing else puts in order, back first."""
+    return (
+        float(ranks[query.class_id]),
+        query.region.box[2],
+        -segment.candidate.rank,
+        segment.query_id,
+        segment.segment.segment_id,
+    )
+
+
+def _refuse_strangers(
+    placed: Sequence[PlacedSegment], by_id: dict[int, Query], fixed: Sequence[FixedPair]
+) -> None:
+    for segment in placed:
+        if segment.query_id not in by_id:
+            raise ValueError(
+                f"segment {segment.segment.segment_id} answers query {segment.query_id}, "
+                f"which is not among the {len(by_id)} queries"
+            )
+    for pair in fixed:
+        for query_id in (pair.front, pair.back):
+            if query_id not in by_id:
+                raise ValueError(
+                    f"fixed pair {pair.front} in front of {pair.back}: there is no query "
+                    f"{query_id} among the {len(by_id)} queries"
+                )
+    numbers = {query_id: number for number, query_id in enumerate(by_id)}
+    edges = [GraphEdge(numbers[pair.front], numbers[pair.back], 1.0) for pair in fixed]
+    cycle = find_cycle(len(numbers), edges)
+    if cycle:
+        ids = list(by_id)
+        chain = " in front of ".join(str(ids[number]) for number in [*cycle, cycle[0]])
+        raise ValueError(f"fixed pairs contradict each other: {chain}; leave one of them out")

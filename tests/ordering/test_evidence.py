@@ -1,0 +1,107 @@
+"""Evidence held against measured depth, and against the exact order of toytown."""
+
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from scenequilt.memory_bank.extract import derive_instances, extract_queries
+from scenequilt.memory_bank.layout import Layout
+from scenequilt.memory_bank.segment import Query
+from scenequilt.memory_bank.taxonomy import read_taxonomy
+from scenequilt.memory_bank.toytown.scene import render_full_masks, render_scene
+from scenequilt.ordering.class_order import class_ranks
+from scenequilt.ordering.evidence import Evidence, LayoutEvidence, combine
+
+NEARER_BY = 1.1
+"""Ratio of depths from which a pair has a true order."""
+
+
+def rooms(folder: Path) -> list[Layout]:
+    """Read 20 of the labelled frames, spread over all rooms."""
+    taxonomy = read_taxonomy(folder / "classes.json")
+    layouts = []
+    for label_path in sorted((folder / "labels").glob("*.png"))[::40]:
+        file_ids = cv2.imread(str(label_path), cv2.IMREAD_UNCHANGED)
+        depth_mm = cv2.imread(str(folder / "depth" / label_path.name), cv2.IMREAD_UNCHANGED)
+        assert file_ids is not None
+        assert depth_mm is not None
+        label_map = taxonomy.class_of_file_id[file_ids].astype(np.uint8)
+        layouts.append(
+            Layout(
+                label_map,
+                derive_instances(label_map, taxonomy),
+                taxonomy,
+                (depth_mm / 1000).astype(np.float32),
+            )
+        )
+    return layouts
+
+
+def depth_at_border(query: Query, other: Query) -> float:
+    """Return the mean depth of a query within 8 pixels of another, by a slow route; 0 if apart."""
+    depth_m = query.layout.depth_m
+    assert depth_m is not None
+    masks = []
+    for region in (query.region, other.region):
+        mask = np.zeros(query.layout.size_hw, np.uint8)
+        mask[region.box[0] : region.box[2], region.box[1] : region.box[3]] = region.mask
+        masks.append(mask)
+    near = np.asarray(cv2.dilate(masks[1], np.ones((17, 17), np.uint8)), np.uint8)
+    depths = depth_m[(masks[0] & near).astype(bool) & (depth_m > 0)]
+    return float(depths.mean()) if depths.size >= 30 else 0.0
+
+
+@pytest.mark.realdata
+def test_the_usual_order_agrees_with_measured_depth(real_data: Path) -> None:
+    right: dict[str, list[bool]] = {"class": [], "ground": [], "together": []}
+    for layout in rooms(real_data / "nyuv2"):
+        queries = extract_queries(layout, min_area_px=1500)
+        without_depth = LayoutEvidence(
+            queries, class_ranks(layout.taxonomy), ["class", "ground", "enclosure"]
+        )
+        for first in queries:
+            for second in queries[first.query_id + 1 :]:
+                near, far = depth_at_border(first, second), depth_at_border(second, first)
+                if near == 0 or far == 0 or abs(math.log(far / near)) < math.log(NEARER_BY):
+                    continue
+                evidence = without_depth.between(first.query_id, second.query_id)
+                said = [*evidence, Evidence("class", combine(evidence))]
+                for name, statement in zip(
+                    [*(entry.source for entry in evidence), "together"], said, strict=True
+                ):
+                    if name in right and statement.probability != 0.5:
+                        right[name].append((statement.probability > 0.5) == (far > near))
+
+    assert len(right["together"]) > 100
+    assert np.mean(right["class"]) > 0.75
+    assert np.mean(right["ground"]) > 0.8
+    assert np.mean(right["together"]) >= np.mean(right["class"])
+
+
+def test_things_of_toytown_are_ordered_as_they_stand() -> None:
+    right: dict[str, list[bool]] = {"without depth": [], "with depth": []}
+    for seed in range(8):
+        scene = render_scene(seed)
+        full_masks = render_full_masks(seed)
+        place = {item.object_id: n for n, item in enumerate(scene.occlusion_order)}
+        queries = extract_queries(scene.layout, min_area_px=60)
+        things = [query for query in queries if query.is_thing]
+        evidence = LayoutEvidence(queries, class_ranks(scene.layout.taxonomy))
+        for first in things:
+            for second in things:
+                ids = first.region.instance_id, second.region.instance_id
+                shared = full_masks[ids[0]] & full_masks[ids[1]]
+                if first.query_id >= second.query_id or np.count_nonzero(shared) < 10:
+                    continue
+                first_in_front = place[ids[0]] > place[ids[1]]
+                said = evidence.between(first.query_id, second.query_id)
+                blind = [statement for statement in said if statement.source != "depth"]
+                right["with depth"].append((combine(said) > 0.5) == first_in_front)
+                right["without depth"].append((combine(blind) > 0.5) == first_in_front)
+
+    assert len(right["with depth"]) > 60
+    assert np.mean(right["without depth"]) > 0.9
+    assert np.mean(right["with depth"]) > 0.97
