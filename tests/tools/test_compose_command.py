@@ -1,0 +1,451 @@
+"""The command compose on a toytown of 64x128."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from scenequilt.memory_bank.bank import MemoryBank
+from scenequilt.memory_bank.errors import BankError, DatasetError
+from scenequilt.tools.commands.outcome import Outcome
+from scenequilt.tools.output.png import decode_numbers, decode_rgb
+from scenequilt.tools.output.recipe import HASHED
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="module")
+def finished(
+    run_command: Run,
+    toytown_bank: Path,
+    toytown_layouts: list[Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """The folder of a run over two layouts in two variants."""
+    out = tmp_path_factory.mktemp("finished") / "out"
+    run_command(
+        "compose", *toytown_layouts[:2], "--bank", toytown_bank, "--out", out, "--variants", 2
+    )
+    return out
+
+
+def _rows(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+
+
+def test_every_picture_has_its_files(finished: Path) -> None:
+    for row in _rows(finished):
+        files = sorted(path.name for path in (finished / row["folder"]).iterdir())
+        assert files == sorted([*HASHED, "recipe.json"])
+
+
+def test_the_run_has_its_files(finished: Path, toytown_layouts: list[Path]) -> None:
+    assert sorted(path.name for path in finished.iterdir()) == sorted(
+        [
+            "classes.json",
+            "contact_sheet.png",
+            "failures.csv",
+            "index.html",
+            "manifest.jsonl",
+            "page_files",
+            "run.json",
+            *(path.stem for path in toytown_layouts[:2]),
+        ]
+    )
+
+
+def test_the_manifest_has_a_row_a_picture(finished: Path, toytown_layouts: list[Path]) -> None:
+    rows = _rows(finished)
+
+    assert [(row["layout"], row["variant"], row["folder"]) for row in rows] == [
+        (path.stem, variant, f"{path.stem}/{variant:02d}")
+        for path in toytown_layouts[:2]
+        for variant in (0, 1)
+    ]
+    for row in rows:
+        assert 0 < row["coverage"] <= 1
+        assert 0 < row["agreement"] <= 1
+        assert row["sources"]
+        assert row["seconds"]["write"] > 0
+        assert set(row["diversity"]) == {"lab_difference", "unshared_sources"}
+
+
+def test_a_pixel_leads_to_its_photograph(finished: Path, toytown_dataset: Path) -> None:
+    """Read a copied pixel of the picture from the photograph, by ownership and matrix alone."""
+    folder = finished / _rows(finished)[0]["folder"]
+    image = decode_rgb(folder / "image.png")
+    owner = decode_numbers(folder / "ownership.png")
+    copied = decode_numbers(folder / "state.png") == 1
+    placed = json.loads((folder / "provenance.json").read_text())["placed"]
+
+    item = max(placed, key=lambda item: item["states"]["copied"])
+    rows, columns = np.nonzero((owner == item["number"]) & copied)
+    points = np.stack([columns + 0.5, rows + 0.5, np.ones(len(rows))])
+    x, y = (np.array(item["source_from_target"]) @ points).astype(np.float32)
+    photograph = decode_rgb(toytown_dataset / "images" / item["split"] / f"{item['source_id']}.jpg")
+    expected = cv2.remap(
+        photograph, x[None] - 0.5, y[None] - 0.5, cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )[0]  # fmt: skip
+
+    difference = np.abs(image[rows, columns].astype(int) - expected.astype(int)).max(axis=1)
+    # Segments are stored as JPEG of quality 95, so a pixel may be off by a few grey levels.
+    assert np.median(difference) <= 4
+
+
+def test_the_attribution_names_each_photograph_and_its_share(finished: Path) -> None:
+    row = _rows(finished)[0]
+
+    with (finished / row["folder"] / "attribution.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+
+    assert [entry["source"] for entry in table] == row["sources"]
+    assert {entry["licence"] for entry in table} == {"CC0-1.0"}
+    assert 0 < sum(float(entry["share"]) for entry in table) <= 1
+
+
+def test_variants_are_of_other_photographs(finished: Path) -> None:
+    first, second = _rows(finished)[:2]
+
+    assert set(first["sources"]) != set(second["sources"])
+
+
+def test_the_same_seed_gives_the_same_bytes(
+    finished: Path,
+    run_command: Run,
+    toytown_bank: Path,
+    toytown_layouts: list[Path],
+    tmp_path: Path,
+) -> None:
+    arguments = [*toytown_layouts[:2], "--bank", toytown_bank, "--variants", 2]
+    run_command("compose", *arguments, "--out", tmp_path / "out")
+
+    for row in _rows(finished):
+        for name in [*HASHED, "recipe.json"]:
+            ours = (tmp_path / "out" / row["folder"] / name).read_bytes()
+            assert ours == (finished / row["folder"] / name).read_bytes(), name
+
+
+def test_json_is_one_object_with_what_was_measured(
+    run_command: Run, toytown_bank: Path, toytown_layouts: list[Path], tmp_path: Path
+) -> None:
+    outcome = run_command(
+        "compose", toytown_layouts[0], "--bank", toytown_bank, "--out", tmp_path, "--json"
+    )
+
+    summary = json.loads(outcome.text)
+    assert (summary["layouts"], summary["pictures"]) == (1, 1)
+    assert summary["median_seconds"]["all"] > 0
+    assert summary["peak_memory_bytes"] > 1 << 20
+    assert summary["agreement_by_class"]
+    assert summary["diversity"] is None
+
+
+def test_a_bad_layout_is_listed_and_the_others_are_made(
+    run_command: Run, toytown_bank: Path, toytown_layouts: list[Path], tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.png"
+    cv2.imwrite(str(bad), np.full((64, 128), 77, np.uint8))
+
+    outcome = run_command(
+        "compose", bad, toytown_layouts[0], "--bank", toytown_bank, "--out", tmp_path / "out"
+    )
+
+    assert outcome.status == 1
+    assert "1 layout left out" in outcome.text
+    with (tmp_path / "out" / "failures.csv").open(newline="") as file:
+        failures = list(csv.DictReader(file))
+    assert [failure["layout"] for failure in failures] == [str(bad)]
+    assert "77" in failures[0]["message"]
+    assert len(_rows(tmp_path / "out")) == 1
+
+
+def test_a_class_without_a_segment_is_named(
+    run_command: Run, toytown_bank: Path, toytown_layouts: list[Path], tmp_path: Path
+) -> None:
+    bank = tmp_path / "bank"
+    shutil.copytree(toytown_bank, bank)
+    outcome = run_command(
+        "compose", toytown_layouts[0], "--bank", bank, "--out", tmp_path / "out",
+        "--where", "area>=1500",
+    )  # fmt: skip
+
+    row = _rows(tmp_path / "out")[0]
+    assert row["open_classes"]
+    reason = next(iter(row["open_classes"].values()))
+    assert outcome.status == 1
+    assert "left without a segment: " in outcome.text
+    assert f"({reason})" in outcome.text
+    assert "area>=1500" in reason
+
+
+def test_a_layout_for_which_the_bank_has_nothing_fails(
+    run_command: Run, toytown_bank: Path, toytown_layouts: list[Path], tmp_path: Path
+) -> None:
+    outcome = run_command(
+        "compose", toytown_layouts[0], "--bank", toytown_bank, "--out", tmp_path / "out",
+        "--where", "sequence=atlantis",
+    )  # fmt: skip
+
+    assert outcome.status == 1
+    assert "0 pictures of 1 layout" in outcome.text
+    assert "sequence" in (tmp_path / "out" / "failures.csv").read_text()
+
+
+def test_size_brings_the_layout_to_that_size(
+    run_command: Run, toytown_bank: Path, toytown_layouts: list[Path], tmp_path: Path
+) -> None:
+    run_command(
+        "compose", toytown_layouts[0], "--bank", toytown_bank, "--out", tmp_path, "--size", "48x80"
+    )
+
+    with Image.open(tmp_path / _rows(tmp_path)[0]["folder"] / "image.png") as picture:
+        assert picture.size == (80, 48)
+
+
+def test_finish_none_stops_at_the_canvas(
+    run_command: Run, toytown_bank: Path, toytown_layouts: list[Path], tmp_path: Path
+) -> None:
+    run_command(
+        "compose", toytown_layouts[0], "--bank", toytown_bank, "--out", tmp_path, "--finish", "none"
+    )
+
+    states = _rows(tmp_path)[0]["states"]
+    assert states["recoloured"] == states["blended"] == states["synthesised"] == 0
+
+
+def test_a_style_photograph_changes_the_picture(
+    finished: Path,
+    run_command: Run,
+    toytown_bank: Path,
+    toytown_layouts: list[Path],
+    toytown_dataset: Path,
+    tmp_path: Path,
+) -> None:
+    row = _rows(finished)[0]
+    used = set(row["sources"])
+    style = next(
+        path
+        for path in sorted((toytown_dataset / "images" / "train").iterdir(), reverse=True)
+        if path.stem not in used
+    )
+
+    run_command(
+        "compose", toytown_layouts[0], "--bank", toytown_bank, "--out", tmp_path, "--style", style
+    )
+
+    assert (tmp_path / row["folder"] / "image.png").read_bytes() != (
+        finished / row["folder"] / "image.png"
+    ).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (["--where", "colour=red"], ValueError, "unknown key 'colour'"),
+        (["--finish", "none", "--blend", "hard"], ValueError, "'hard' needs finish 'closed'"),
+        (["--style", "nowhere.jpg"], ValueError, "nowhere.jpg: no such file, expected a photo"),
+        (["--classes", "nowhere.json"], DatasetError, "nowhere.json is missing"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_anything_is_written(
+    run_command: Run,
+    toytown_bank: Path,
+    toytown_layouts: list[Path],
+    tmp_path: Path,
+    arguments: list[str],
+    error: type[Exception],
+    message: str,
+) -> None:
+    out = tmp_path / "out"
+
+    with pytest.raises(error, match=message):
+        run_command("compose", toytown_layouts[0], "--bank", toytown_bank, "--out", out, *arguments)
+
+    assert not out.exists()
+
+
+def test_a_style_that_is_no_picture_is_refused(
+    run_command: Run, toytown_bank: Path, toytown_layouts: list[Path], tmp_path: Path
+) -> None:
+    style = tmp_path / "style.jpg"
+    style.write_text("a poem")
+
+    with pytest.raises(ValueError, match=r"style.jpg: cannot be read as a picture .*for --style"):
+        run_command(
+            "compose", toytown_layouts[0], "--bank", toytown_bank, "--out", tmp_path / "out",
+            "--style", style,
+        )  # fmt: skip
+
+
+def test_a_folder_that_is_no_bank_is_named(
+    run_command: Run, toytown_layouts: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+
+    with pytest.raises(BankError, match="empty"):
+        run_command(
+            "compose", toytown_layouts[0], "--bank", tmp_path / "empty", "--out", tmp_path / "out"
+        )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--size", "large"], "'large' is not a size; give height x width in pixels"),
+        (["--size", "0x20"], "'0x20' is not a size"),
+        (["--seed", "-1"], "'-1' is not a whole number of at least 0"),
+        (["--variants", "0"], "'0' is not a number of at least 1"),
+        (["--resume", "--force"], "not allowed with argument"),
+    ],
+)
+def test_arguments_that_cannot_be_read_are_refused(
+    run_command: Run, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit):
+        run_command("compose", "a.png", "--bank", "b", "--out", "c", *arguments)
+
+    assert message in capsys.readouterr().err
+
+
+def test_other_class_numbers_are_matched_by_name(
+    finished: Path,
+    run_command: Run,
+    toytown_bank: Path,
+    toytown_layouts: list[Path],
+    toytown_dataset: Path,
+    tmp_path: Path,
+) -> None:
+    """The same layout with every id 100 higher, and a classes.json that says so."""
+    table = json.loads((toytown_dataset / "classes.json").read_text())
+    table["name"] = "shifted"
+    for entry in table["classes"]:
+        entry["id"] += 100
+    (tmp_path / "classes.json").write_text(json.dumps(table))
+    labels = decode_numbers(toytown_layouts[0])
+    shifted = np.where(np.isin(labels, table["void_ids"]), labels, labels + 100)
+    name = toytown_layouts[0].name
+    for kind in ("instances", "depth"):
+        (tmp_path / kind).mkdir()
+        shutil.copy(toytown_dataset / kind / "val" / name, tmp_path / kind / name)
+    (tmp_path / "labels").mkdir()
+    cv2.imwrite(str(tmp_path / "labels" / name), shifted.astype(np.uint8))
+
+    run_command(
+        "compose", tmp_path / "labels" / name, "--bank", toytown_bank, "--out", tmp_path / "out",
+        "--classes", tmp_path / "classes.json",
+    )  # fmt: skip
+
+    ours, theirs = _rows(tmp_path / "out")[0]["folder"], _rows(finished)[0]["folder"]
+    assert (tmp_path / "out" / ours / "image.png").read_bytes() == (
+        finished / theirs / "image.png"
+    ).read_bytes()
+
+
+def test_resume_makes_only_what_is_missing(
+    finished: Path,
+    run_command: Run,
+    toytown_bank: Path,
+    toytown_layouts: list[Path],
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    rows = _rows(out)
+    shutil.rmtree(out / rows[0]["folder"])
+    kept = (out / rows[2]["folder"] / "image.png").stat().st_mtime_ns
+
+    outcome = run_command(
+        "compose", *toytown_layouts[:2], "--bank", toytown_bank, "--out", out, "--variants", 2,
+        "--resume",
+    )  # fmt: skip
+
+    assert "4 pictures of 2 layouts" in outcome.text
+    assert "2 of them kept" in outcome.text
+    assert (out / rows[2]["folder"] / "image.png").stat().st_mtime_ns == kept
+    for row in rows:
+        for name in HASHED:
+            ours = (out / row["folder"] / name).read_bytes()
+            assert ours == (finished / row["folder"] / name).read_bytes(), name
+
+
+def test_the_python_path_is_the_same_code(
+    finished: Path, toytown_bank: Path, toytown_layouts: list[Path]
+) -> None:
+    from scenequilt.memory_bank.datasets.layout_file import companions, read_layout
+    from scenequilt.synthesis.compose import compose
+
+    beside = companions(toytown_layouts[0])
+    with MemoryBank.open(toytown_bank) as bank:
+        layout = read_layout(
+            toytown_layouts[0],
+            bank.taxonomy,
+            instance_path=beside.instance_path,
+            depth_path=beside.depth_path,
+        )
+        composition = compose(layout, bank)
+
+    with Image.open(finished / _rows(finished)[0]["folder"] / "image.png") as picture:
+        assert (np.asarray(picture) == composition.image).all()
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_any_instant_goes_on_to_the_same_bytes(
+    finished: Path, toytown_bank: Path, toytown_layouts: list[Path], tmp_path: Path
+) -> None:
+    arguments = [
+        str(Path(sys.executable).with_name("scenequilt")), "compose",
+        *map(str, toytown_layouts[:2]), "--bank", str(toytown_bank), "--variants", "2",
+        "--out", str(tmp_path / "out"), "--resume",
+    ]  # fmt: skip
+    started = time.perf_counter()
+    subprocess.run([*arguments[:-2], str(tmp_path / "whole")], check=True, capture_output=True)
+    whole_s = time.perf_counter() - started
+    rng = np.random.default_rng(7)
+
+    for _ in range(8):
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+        with subprocess.Popen(
+            arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process:
+            time.sleep(rng.uniform(0.5, 1.0) * whole_s)
+            process.kill()
+        subprocess.run(arguments, check=True, capture_output=True)
+
+        assert len(_rows(tmp_path / "out")) == 4
+        assert not list((tmp_path / "out").glob(".*"))
+        for row in _rows(finished):
+            for name in HASHED:
+                ours = (tmp_path / "out" / row["folder"] / name).read_bytes()
+                assert ours == (finished / row["folder"] / name).read_bytes(), name
+
+
+def test_from_pictures_to_a_replay_by_the_installed_command(tmp_path: Path) -> None:
+    command = Path(sys.executable).with_name("scenequilt")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    def run(*argv: str) -> str:
+        done = subprocess.run(
+            [str(command), *argv], cwd=tmp_path, env=environment, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run("toytown", "--out", "town", "--count", "16", "--seed", "2", "--size", "64x128")
+    run("bank", "build", "town", "--out", "bank", "--split", "train", "--min-area", "12")
+    run("compose", "town/labels/val", "--bank", "bank", "--out", "pictures")
+    recipe = next((tmp_path / "pictures").glob("*/00/recipe.json"))
+
+    assert run("replay", str(recipe)).startswith("identical: ")

@@ -1,0 +1,214 @@
+"""The layouts a run is asked for: found on disk, named, and read in the bank's classes."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scenequilt.memory_bank.datasets.interface import Repair
+from scenequilt.memory_bank.datasets.layout_file import Companions, companions, read_layout
+from scenequilt.memory_bank.errors import LabelError
+from scenequilt.memory_bank.layout import Layout
+from scenequilt.memory_bank.taxonomy import VOID, Taxonomy
+
+NOT_LABELS = ("_instanceIds", "_color", "_instanceTrainIds", "_polygons")
+"""Endings of files that lie beside Cityscapes label maps and are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutFile:
+    """A label map on disk and the name its pictures get.
+
+    Attributes:
+        name: Folder of its pictures: the file's name without suffix; where two files share it,
+            with as many parent folders in front as tell them apart ("val-0001", "train-0001").
+        path: The label map.
+    """
+
+    name: str
+    path: Path
+
+
+def find_layout_files(
+    arguments: Sequence[Path], *, reserved: Sequence[str] = (), outside: Path | None = None
+) -> list[LayoutFile]:
+    """List the label maps that files and folders stand for, each once, in the order given.
+
+    A folder stands for every PNG in it and below it, by name; one that has a labels/ folder, as a
+    dataset has, for the PNGs of that folder.
+
+    Args:
+        arguments: Label maps and folders of them.
+        reserved: Names that no layout may have.
+        outside: Folder that is written to; what lies in it is no layout, even if it lies in a
+            folder that is given.
+
+    Raises:
+        ValueError: If a path does not exist, a folder holds no PNG, or two names cannot be told
+            apart.
+    """
+    paths: dict[Path, None] = {}
+    for argument in arguments:
+        if argument.is_dir():
+            found = _label_maps_below(argument, outside)
+            if not found:
+                raise ValueError(
+                    f"{argument}: no label map in this folder, expected *.png; name the folder "
+                    "that holds them"
+                )
+        elif argument.is_file():
+            found = [argument]
+        else:
+            raise ValueError(
+                f"{argument}: no such file or folder, expected a label map or a folder"
+            )
+        paths.update(dict.fromkeys(path.resolve() for path in found))
+    names = _distinct_names(list(paths), reserved)
+    return [LayoutFile(name, path) for name, path in zip(names, paths, strict=True)]
+
+
+def read_layout_file(
+    path: Path,
+    taxonomy: Taxonomy,
+    *,
+    classes: Taxonomy | None = None,
+    size_hw: tuple[int, int] | None = None,
+    repair: Repair = "none",
+) -> Layout:
+    """Read a label map, with the instance map and depth that lie beside it, in a bank's classes.
+
+    Args:
+        path: The label map.
+        taxonomy: The bank's classes.
+        classes: What the values in the file mean, if not file ids of the bank; matched by name.
+        size_hw: (height, width) to bring it to, by nearest pixel; None keeps its own.
+        repair: What to do with values that are no ids.
+
+    Raises:
+        LabelError: If the file cannot be read as a label map, holds a class that the bank's
+            taxonomy has not, or nothing but void; or its instance map is missing.
+    """
+    beside = companions_of(path)
+    layout = read_layout(
+        path,
+        classes or taxonomy,
+        instance_path=beside.instance_path,
+        depth_path=beside.depth_path,
+        repair=repair,
+    )
+    if classes is not None:
+        layout = in_taxonomy(layout, taxonomy, where=str(path))
+    if size_hw is not None:
+        layout = resized(layout, size_hw)
+    if not (layout.label_map != VOID).any():
+        raise LabelError(
+            f"{path}: every pixel is void, expected a class of {taxonomy.name!r}; "
+            "leave the file out or give --classes with the meaning of its values"
+        )
+    return layout
+
+
+def companions_of(path: Path) -> Companions:
+    """Find the instance and depth maps that lie beside a label map.
+
+    Raises:
+        LabelError: If instances/ or depth/ lies beside labels/ and holds none for this label map.
+    """
+    found = companions(path)
+    for folder in (path.parent, path.parent.parent):
+        if folder.name != "labels":
+            continue
+        for kind, beside in (("instances", found.instance_path), ("depth", found.depth_path)):
+            if beside is None and (folder.parent / kind).is_dir():
+                missing = (folder.parent / kind / path.relative_to(folder)).with_suffix(".png")
+                raise LabelError(
+                    f"{path}: {missing} is missing, expected because {kind}/ lies beside labels/; "
+                    f"add it, or copy the label map out of labels/ to compose it without {kind}"
+                )
+        break
+    return found
+
+
+def in_taxonomy(layout: Layout, taxonomy: Taxonomy, *, where: str) -> Layout:
+    """Return the layout in the classes of another taxonomy, matched by name.
+
+    Args:
+        layout: The layout.
+        taxonomy: The classes it shall have.
+        where: The file, for messages.
+
+    Raises:
+        LabelError: If the layout shows a class that the other taxonomy has not.
+    """
+    names = {entry.name: class_id for class_id, entry in enumerate(taxonomy.classes)}
+    table = np.full(256, VOID, np.uint8)
+    shown = np.flatnonzero(np.bincount(layout.label_map.ravel(), minlength=256))
+    for class_id in shown[shown != VOID]:
+        entry = layout.taxonomy.classes[class_id]
+        if entry.name not in names:
+            raise LabelError(
+                f"{where}: holds class {entry.name!r} (value {entry.file_id}), but the bank's "
+                f"taxonomy {taxonomy.name!r} has {', '.join(names)}; rename the class in the "
+                "--classes file, or list its value under void_ids"
+            )
+        table[class_id] = names[entry.name]
+    return Layout(table[layout.label_map], layout.instance_map, taxonomy, layout.depth_m)
+
+
+def resized(layout: Layout, size_hw: tuple[int, int]) -> Layout:
+    """Return the layout at another size, every pixel that of its nearest neighbour."""
+    if layout.size_hw == size_hw:
+        return layout
+    height, width = size_hw
+    rows = _nearest(layout.size_hw[0], height)[:, None]
+    columns = _nearest(layout.size_hw[1], width)[None, :]
+    return Layout(
+        layout.label_map[rows, columns],
+        layout.instance_map[rows, columns],
+        layout.taxonomy,
+        None if layout.depth_m is None else layout.depth_m[rows, columns],
+    )
+
+
+def _nearest(length: int, wanted: int) -> NDArray[np.intp]:
+    # The pixel under the centre of each wanted one; OpenCV's nearest takes the one under its edge,
+    # which moves a layout by up to half a pixel.
+    return ((np.arange(wanted) + 0.5) * length / wanted).astype(np.intp)
+
+
+def _label_maps_below(folder: Path, outside: Path | None) -> list[Path]:
+    root = folder / "labels" if (folder / "labels").is_dir() else folder
+    return sorted(
+        path
+        for path in root.rglob("*")
+        if path.suffix.lower() == ".png"
+        and not path.name.startswith(".")
+        and not path.stem.endswith(NOT_LABELS)
+        and not (outside is not None and path.resolve().is_relative_to(outside.resolve()))
+    )
+
+
+def _distinct_names(paths: Sequence[Path], reserved: Sequence[str]) -> list[str]:
+    depths = [0] * len(paths)
+    while True:
+        names = [_name(path, depth) for path, depth in zip(paths, depths, strict=True)]
+        # Names become folders, and not every file system tells "A" from "a".
+        counts = Counter([name.casefold() for name in names] + [n.casefold() for n in reserved])
+        doubled = [place for place, name in enumerate(names) if counts[name.casefold()] > 1]
+        if not doubled:
+            return names
+        for place in doubled:
+            depths[place] += 1
+            if depths[place] >= len(paths[place].parts):
+                raise ValueError(
+                    f"{paths[place]}: the name {names[place]!r} is taken by another layout or by "
+                    "a file of the run; rename the label map"
+                )
+
+
+def _name(path: Path, depth: int) -> str:
+    parents = path.parts[len(path.parts) - 1 - depth : -1]
+    return "-".join([*(part.strip("/\\:") for part in parents), path.stem])

@@ -1,0 +1,154 @@
+"""Making a picture again from its recipe, and comparing it byte by byte."""
+
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from scenequilt.memory_bank.errors import RecipeError
+from scenequilt.tools.layout_files import LayoutFile
+from scenequilt.tools.output.recipe import (
+    FileStamp,
+    Recipe,
+    check_program,
+    check_stamp,
+    library_versions,
+    read_recipe,
+)
+from scenequilt.tools.output.run import ComposeSession, LayoutStamps, RunRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A file that is not what it was.
+
+    Attributes:
+        name: The file.
+        expected: Its sha256 in the recipe.
+        found: Its sha256 now.
+    """
+
+    name: str
+    expected: str
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What came of a replay.
+
+    Attributes:
+        same: Files that are byte for byte what they were.
+        different: Files that are not.
+        other_libraries: (name, version then, version here) of each library whose version changed;
+            "" where it is not installed.
+    """
+
+    same: tuple[str, ...]
+    different: tuple[Difference, ...]
+    other_libraries: tuple[tuple[str, str, str], ...]
+
+
+def replay(
+    recipe_path: Path,
+    *,
+    bank: Path | None = None,
+    layout: Path | None = None,
+    out: Path | None = None,
+) -> Replayed:
+    """Compose the picture of a recipe again and compare its files with the recipe's hashes.
+
+    Args:
+        recipe_path: The recipe.json.
+        bank: The bank's folder; where the recipe says, if None.
+        layout: The label map; where the recipe says, if None.
+        out: Folder to keep the new files in; none are kept if None.
+
+    Raises:
+        RecipeError: If bank, layout, a file beside it, or the program is not the recipe's.
+        BankError: If the bank cannot be opened.
+        ValueError: If out is not empty.
+    """
+    recipe = read_recipe(recipe_path)
+    check_program(recipe, recipe_path)
+    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out}: not an empty folder; choose another --out")
+    layout_path = layout or Path(recipe.layout.path)
+    stamps = _checked_inputs(recipe, recipe_path, layout_path)
+    bank_path = bank or Path(recipe.bank.path)
+    if not bank_path.is_dir():
+        raise RecipeError(
+            f"{recipe_path}: its bank {bank_path} is missing; say where it is with --bank"
+        )
+    request = RunRequest(
+        (LayoutFile("replay", layout_path),),
+        bank_path,
+        recipe.choices,
+        classes=None if recipe.classes is None else Path(recipe.classes.path),
+        style=None if recipe.style is None else Path(recipe.style.path),
+    )
+    with ExitStack() as stack:
+        session = stack.enter_context(ComposeSession(request))
+        if session.bank.fingerprint != recipe.bank.sha256:
+            raise RecipeError(
+                f"{recipe_path}: bank {bank_path} has fingerprint {session.bank.fingerprint[:16]}"
+                f"..., the recipe was made with {recipe.bank.sha256[:16]}...; give the bank as it "
+                "was then with --bank"
+            )
+        if out is None:
+            out = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        out.mkdir(parents=True, exist_ok=True)
+        compositions = session.compose(session.read(layout_path), variants=recipe.variant + 1)
+        again = session.write(out, compositions[recipe.variant], stamps)
+    different = tuple(
+        Difference(name, expected, again.outputs.get(name, ""))
+        for name, expected in recipe.outputs.items()
+        if again.outputs.get(name) != expected
+    )
+    others = {found.name for found in different}
+    return Replayed(
+        tuple(name for name in recipe.outputs if name not in others),
+        different,
+        _other_libraries(recipe),
+    )
+
+
+def _checked_inputs(recipe: Recipe, where: Path, layout_path: Path) -> LayoutStamps:
+    check_stamp(
+        recipe.layout, layout_path, "layout", where, "give the file as it was then with --layout"
+    )
+    stamps = LayoutStamps.of(layout_path)
+    for what, expected, found in (
+        ("instance map", recipe.instances, stamps.instances),
+        ("depth map", recipe.depth, stamps.depth),
+    ):
+        _refuse_other_companion(what, expected, found, where)
+    for what, stamp in (("classes file", recipe.classes), ("style photograph", recipe.style)):
+        if stamp is not None:
+            check_stamp(stamp, Path(stamp.path), what, where, "put the file of then back")
+    return stamps
+
+
+def _refuse_other_companion(
+    what: str, expected: FileStamp | None, found: FileStamp | None, where: Path
+) -> None:
+    if expected is None and found is not None:
+        raise RecipeError(
+            f"{where}: the layout had no {what} then, now there is {found.path}; give a copy of "
+            "the label map without it with --layout"
+        )
+    if expected is not None and found is None:
+        raise RecipeError(
+            f"{where}: its {what} {expected.path} is missing beside the layout; put it back"
+        )
+    if expected is not None and found is not None:
+        check_stamp(expected, Path(found.path), what, where, "put the file of then back")
+
+
+def _other_libraries(recipe: Recipe) -> tuple[tuple[str, str, str], ...]:
+    here = library_versions()
+    return tuple(
+        (name, recipe.libraries.get(name, ""), here.get(name, ""))
+        for name in sorted(recipe.libraries.keys() | here.keys())
+        if recipe.libraries.get(name) != here.get(name)
+    )
