@@ -1,0 +1,171 @@
+"""What composing a layout yields: the picture, its true layout, and where every pixel came from."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scenequilt.memory_bank.layout import Layout
+from scenequilt.memory_bank.segment import PlacedSegment, Query, Retrieval
+from scenequilt.memory_bank.taxonomy import VOID
+
+
+class PixelState(IntEnum):
+    """What was done to a pixel after it was pasted."""
+
+    OPEN = 0
+    """Nothing is there: no segment covers it and nothing filled it."""
+    COPIED = 1
+    """The warped segment's own colour, bit by bit."""
+    RECOLOURED = 2
+    """One segment's pixel, its colour moved towards its surroundings."""
+    BLENDED = 3
+    """Mixed of two segments across a border; ownership names the one that weighs more."""
+    SYNTHESISED = 4
+    """No segment's pixel: texture of the same class, or an inpainted hole."""
+
+
+Reason = Literal["score", "used", "look", "fit", "cut", "covered"]
+"""Why a candidate lost. score: worth less than the chosen one. used: this picture or an earlier
+variant shows it. look: its light and colour are far from the picture's. fit: another one's outline
+fits better once placed. cut: the frame of its photograph would cut it in the middle of the picture.
+covered: what it would show was covered by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A candidate that is not in the picture.
+
+    Attributes:
+        query_id: The query it was proposed for.
+        segment_id: The segment.
+        reason: What decided.
+    """
+
+    query_id: int
+    segment_id: int
+    reason: Reason
+
+
+class PaintingOrder(Protocol):
+    """Which placed segment is painted when; whatever else an orderer records comes along."""
+
+    @property
+    def back_to_front(self) -> tuple[int, ...]:
+        """Places in the sequence of placed segments, the furthest back first."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Composition:
+    """A photograph composed for a layout, with its record.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB. Open pixels are black.
+        requested: The layout that was asked for.
+        delivered: The layout that is true of the picture; void where the picture is open.
+        ownership: (H, W) int32, place in placed of the segment that a pixel belongs to, -1 = none.
+        placed: Every segment that was pasted; the mask is what was offered to the canvas, before
+            segments in front hid some of it.
+        order: Who was painted over whom.
+        queries: The regions of the layout, by query_id.
+        retrievals: What the bank answered, by query_id.
+        rejected: The candidates that lost, and why.
+        state: (H, W) uint8, PixelState of every pixel.
+        coverage: (H, W) bool, True where a segment was pasted, before any filling.
+        elided: (H, W) bool, pixels near a seam that a learned finish should repaint; nothing in
+            image was changed there.
+        seconds: Time of each stage, in the order they ran.
+        seed: What the random choices were drawn with.
+        variant: 0 for the best choice, 1... for the ones that differ from it.
+        anchor_source_id: Photograph whose light the picture follows, "" if none.
+        finish_name: Finish that made the picture of the canvas.
+    """
+
+    image: NDArray[np.uint8]
+    requested: Layout
+    delivered: Layout
+    ownership: NDArray[np.int32]
+    placed: tuple[PlacedSegment, ...]
+    order: PaintingOrder
+    queries: tuple[Query, ...]
+    retrievals: tuple[Retrieval, ...]
+    rejected: tuple[Rejection, ...]
+    state: NDArray[np.uint8]
+    coverage: NDArray[np.bool_]
+    elided: NDArray[np.bool_]
+    seconds: dict[str, float]
+    seed: int
+    variant: int
+    anchor_source_id: str
+    finish_name: str
+
+    @cached_property
+    def segment_ids(self) -> NDArray[np.int64]:
+        """(H, W) int64, segment id of every pixel, -1 where no segment owns it."""
+        ids = np.array([-1, *(item.segment.segment_id for item in self.placed)], np.int64)
+        return ids[self.ownership + 1]
+
+    @cached_property
+    def owned_px(self) -> NDArray[np.int64]:
+        """(P,) int64, pixels that each placed segment owns; 0 for one that is wholly hidden."""
+        return np.bincount(self.ownership.ravel() + 1, minlength=len(self.placed) + 1)[1:]
+
+    @cached_property
+    def chosen_ids(self) -> tuple[int, ...]:
+        """Segment id of every placed segment, in the order of placed."""
+        return tuple(item.segment.segment_id for item in self.placed)
+
+    @cached_property
+    def sources(self) -> tuple[str, ...]:
+        """Photographs that own at least one pixel, the largest share first."""
+        shares: dict[str, int] = {}
+        for item, pixels in zip(self.placed, self.owned_px, strict=True):
+            if pixels:
+                shares[item.segment.source_id] = shares.get(item.segment.source_id, 0) + int(pixels)
+        return tuple(sorted(shares, key=lambda source_id: (-shares[source_id], source_id)))
+
+    @cached_property
+    def unanswered(self) -> tuple[Query, ...]:
+        """Queries for which no segment owns a pixel, largest first."""
+        answered = {
+            item.query_id for item, pixels in zip(self.placed, self.owned_px, strict=True) if pixels
+        }
+        missing = [query for query in self.queries if query.query_id not in answered]
+        return tuple(sorted(missing, key=lambda query: (-query.region.area_px, query.query_id)))
+
+    @cached_property
+    def coverage_share(self) -> float:
+        """Share of the non-void requested pixels that a segment covers before any filling."""
+        return _share(self.coverage, self.requested.label_map != VOID)
+
+    @cached_property
+    def agreement(self) -> float:
+        """Share of the non-void requested pixels whose delivered class is the requested one."""
+        asked = self.requested.label_map
+        return _share(self.delivered.label_map == asked, asked != VOID)
+
+    @cached_property
+    def agreement_by_class(self) -> dict[str, float]:
+        """The same for each class that is asked for, by class name in the taxonomy's order."""
+        asked = self.requested.label_map
+        agree = self.delivered.label_map == asked
+        return {
+            entry.name: _share(agree, asked == class_id)
+            for class_id, entry in enumerate(self.requested.taxonomy.classes)
+            if (asked == class_id).any()
+        }
+
+    @cached_property
+    def state_shares(self) -> dict[str, float]:
+        """Share of all pixels in each state, by its lower-case name."""
+        counts = np.bincount(self.state.ravel(), minlength=len(PixelState))
+        return {state.name.lower(): float(counts[state] / counts.sum()) for state in PixelState}
+
+
+def _share(true: NDArray[np.bool_], among: NDArray[np.bool_]) -> float:
+    total = np.count_nonzero(among)
+    return float(np.count_nonzero(true & among) / total) if total else 1.0

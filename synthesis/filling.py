@@ -1,0 +1,241 @@
+"""Filling what no segment covers: texture of the same class first, inpainting last."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from scenequilt.memory_bank.segment import Box
+from scenequilt.memory_bank.taxonomy import VOID
+
+TILES_PX = {48: 14, 24: 8, 12: 4, 6: 2}
+"""Sides of the patches that texture is laid in, the largest first, and how far each reaches over
+what is there, to choose it by and to mix it in. No patch is larger than its hole; a class that is
+nowhere as wide as a patch, like a distant pavement, is laid in smaller ones."""
+
+MIN_SOURCES = 12
+"""Places that patches of a size must be found at for the size to be used."""
+
+NEAR_PX = 6
+"""Half of the places are drawn at most this far above or below."""
+
+DRAWS = 32
+"""Places that are compared for each patch."""
+
+ROW_COST = 0.02
+"""Squared colour error a channel that a patch is charged a squared pixel of vertical distance: a
+texture seen in perspective is only like itself at its own height in the picture."""
+
+MAX_TINT = 12.0
+"""Most that a patch's colour is moved, of 255, to go on from what is around."""
+
+INPAINT_RADIUS_PX = 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class Filled:
+    """A picture without holes, as far as there was something to fill them with.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        label_map: (H, W) uint8, class whose texture each pixel shows now.
+        textured: (H, W) bool, filled with patches of the class that was wanted.
+        inpainted: (H, W) bool, filled from the pixels around; labelled like the nearest stuff.
+        mixed: (H, W) bool, pixels around a hole that texture was mixed into.
+    """
+
+    image: NDArray[np.uint8]
+    label_map: NDArray[np.uint8]
+    textured: NDArray[np.bool_]
+    inpainted: NDArray[np.bool_]
+    mixed: NDArray[np.bool_]
+
+
+def fill_holes(
+    image: NDArray[np.uint8],
+    label_map: NDArray[np.uint8],
+    open_pixels: NDArray[np.bool_],
+    wanted: NDArray[np.uint8],
+    *,
+    seed: int,
+    stuff: Collection[int] | None = None,
+    min_texture_px: int = 12,
+) -> Filled:
+    """Fill open pixels.
+
+    A hole is tiled with patches of its own class from elsewhere in the picture, chosen by how well
+    they go on from what is around and by standing at the same height, and mixed in over their
+    rim (image quilting with a soft seam). A class that is nowhere in the picture is replaced by
+    the nearest stuff, and the label says so. What is too small for a patch is inpainted and takes
+    the label of the nearest stuff, void if there is none: it is never part of an object.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, whatever colour where open.
+        label_map: (H, W) uint8 class ids, true where not open.
+        open_pixels: (H, W) bool.
+        wanted: (H, W) uint8 class id that each open pixel should show, void if none.
+        seed: Same input, same seed, same bytes.
+        stuff: Classes that may stand in for another; all if None.
+        min_texture_px: Holes of fewer pixels are inpainted at once.
+
+    Source:
+        Efros and Freeman 2001, "Image quilting for texture synthesis and transfer";
+        Telea 2004, "An image inpainting technique based on the fast marching method".
+    """
+    textured = np.zeros(open_pixels.shape, np.bool_)
+    if open_pixels.all() or not open_pixels.any():
+        return Filled(image, label_map, textured, textured, textured)
+    rng = np.random.default_rng([seed, 0xF111])
+    before, image, label_map = image, image.copy(), label_map.copy()
+    _lay_texture(image, label_map, open_pixels, wanted, textured, rng, min_texture_px)
+    missing = open_pixels & ~textured
+    usable = ~missing if stuff is None else ~missing & np.isin(label_map, sorted(stuff))
+    if missing.any() and usable.any():
+        instead = _nearest_labels(label_map, usable)
+        _lay_texture(image, label_map, missing, instead, textured, rng, min_texture_px)
+    mixed = ~open_pixels & (image != before).any(axis=2)
+    inpainted = open_pixels & ~textured
+    if inpainted.any():
+        usable &= ~inpainted
+        nearest = _nearest_labels(label_map, usable) if usable.any() else np.full_like(wanted, VOID)
+        label_map[inpainted] = nearest[inpainted]
+        image = _inpaint(image, inpainted)
+    return Filled(image, label_map, textured, inpainted, mixed)
+
+
+def _lay_texture(
+    image: NDArray[np.uint8],
+    label_map: NDArray[np.uint8],
+    open_pixels: NDArray[np.bool_],
+    wanted: NDArray[np.uint8],
+    textured: NDArray[np.bool_],
+    rng: np.random.Generator,
+    min_texture_px: int,
+) -> None:
+    for class_id in np.unique(wanted[open_pixels]).tolist():
+        if class_id == VOID:
+            continue
+        ours = (label_map == class_id) & ~open_pixels
+        holes = (open_pixels & (wanted == class_id)).astype(np.uint8)
+        known = ours | (textured & (label_map == class_id))
+        sources: dict[int, NDArray[np.int64]] = {}
+        count, numbers, stats, _ = cv2.connectedComponentsWithStats(holes, connectivity=8)
+        for number in range(1, count):
+            left, top, width, height, area = stats[number].tolist()
+            if area < min_texture_px:
+                continue
+            tile_px = _largest_tile(ours, max(width, height), sources)
+            if not tile_px:
+                continue
+            hole = numbers == number
+            for y in range(top, top + height, tile_px):
+                for x in range(left, left + width, tile_px):
+                    part = hole[
+                        y : min(y + tile_px, top + height), x : min(x + tile_px, left + width)
+                    ]
+                    if part.any():
+                        box = (y, x, y + part.shape[0], x + part.shape[1])
+                        overlap_px = TILES_PX[tile_px]
+                        _lay_patch(image, hole, known, sources[tile_px], box, overlap_px, rng)
+            textured |= hole
+            label_map[hole] = class_id
+
+
+def _largest_tile(
+    ours: NDArray[np.bool_], extent_px: int, sources: dict[int, NDArray[np.int64]]
+) -> int:
+    """Return the side of the largest patch that suits a hole, 0 if none can be cut anywhere.
+
+    What it can be cut around, (S, 2) centres by side, is added to sources when first asked for.
+    """
+    for tile_px, overlap_px in TILES_PX.items():
+        if tile_px > max(extent_px, min(TILES_PX)):
+            continue
+        if tile_px not in sources:
+            kernel = np.ones((tile_px + 2 * overlap_px,) * 2, np.uint8)
+            full = cv2.erode(
+                ours.astype(np.uint8), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0
+            )
+            sources[tile_px] = np.argwhere(full)
+        if len(sources[tile_px]) >= MIN_SOURCES:
+            return tile_px
+    return 0
+
+
+def _lay_patch(
+    image: NDArray[np.uint8],
+    hole: NDArray[np.bool_],
+    known: NDArray[np.bool_],
+    sources: NDArray[np.int64],
+    box: Box,
+    overlap_px: int,
+    rng: np.random.Generator,
+) -> None:
+    """Cover the hole within a box, at most a tile; known and image are kept up."""
+    top, left, bottom, right = box
+    center = np.array([(top + bottom) // 2, (left + right) // 2])
+    low = np.maximum((top - overlap_px, left - overlap_px), 0)
+    high = np.minimum((bottom + overlap_px, right + overlap_px), image.shape[:2])
+    window = (slice(low[0], high[0]), slice(low[1], high[1]))
+    drawn = sources[_draw(sources, int(center[0]), rng)]
+    rows = np.arange(low[0], high[0]) - center[0]
+    columns = np.arange(low[1], high[1]) - center[1]
+    patches = image[
+        drawn[:, 0, None, None] + rows[None, :, None],
+        drawn[:, 1, None, None] + columns[None, None, :],
+    ]  # (D, h, w, 3)
+    there = known[window]
+    cost = ROW_COST * (drawn[:, 0] - center[0]).astype(np.float64) ** 2
+    if there.any():
+        error = patches[:, there].astype(np.float32) - image[window][there].astype(np.float32)
+        cost = cost + (error**2).mean(axis=(1, 2))
+    best = int(np.argmin(cost))
+    patch = patches[best].astype(np.float32)
+    if there.any():
+        patch -= np.clip(error[best].mean(axis=0), -MAX_TINT, MAX_TINT)
+    todo = hole[window] & ~there
+    share = _rim(todo, overlap_px)
+    share[~(todo | there)] = 0
+    target = image[window]
+    mixture = share[..., None] * patch + (1 - share[..., None]) * target
+    changed = share > 0
+    target[changed] = np.clip(np.rint(mixture[changed]), 0, 255).astype(np.uint8)
+    known[window] |= todo
+
+
+def _draw(sources: NDArray[np.int64], row: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Choose places to compare: half of them anywhere, half near the row."""
+    count = len(sources)
+    if count <= DRAWS:
+        return np.arange(count)
+    anywhere = rng.integers(0, count, DRAWS // 2)
+    first, last = np.searchsorted(sources[:, 0], [row - NEAR_PX, row + NEAR_PX + 1])
+    if first == last:
+        return anywhere
+    near = rng.integers(first, last, DRAWS - DRAWS // 2)
+    return np.concatenate([near, anywhere])
+
+
+def _rim(todo: NDArray[np.bool_], overlap_px: int) -> NDArray[np.float32]:
+    """Return 1 on what is to be covered, falling to 0 over the overlap around it."""
+    outside = cv2.distanceTransform((~todo).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_3)
+    return np.asarray(np.clip(1 - outside / overlap_px, 0, 1), np.float32)
+
+
+def _nearest_labels(label_map: NDArray[np.uint8], known: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    _, nearest = cv2.distanceTransformWithLabels(
+        (~known).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    label_of = np.zeros(int(nearest.max()) + 1, np.uint8)
+    label_of[nearest[known]] = label_map[known]
+    labels: NDArray[np.uint8] = label_of[nearest]
+    return labels
+
+
+def _inpaint(image: NDArray[np.uint8], holes: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    inpainted = cv2.inpaint(image, holes.astype(np.uint8), INPAINT_RADIUS_PX, cv2.INPAINT_TELEA)
+    result = image.copy()
+    result[holes] = np.asarray(inpainted, np.uint8)[holes]
+    return result

@@ -1,0 +1,259 @@
+"""compose: the whole path, its laws of conservation, and what it refuses."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from scenequilt.memory_bank.errors import EmptyClassError
+from scenequilt.memory_bank.layout import Layout
+from scenequilt.memory_bank.taxonomy import VOID
+from scenequilt.memory_bank.where import Where
+from scenequilt.synthesis.blending import BLENDS, Blend
+from scenequilt.synthesis.compose import Bank, ComposeSettings, compose, compose_variants
+from scenequilt.synthesis.composition import Composition, PixelState
+from scenequilt.synthesis.finish import ClosedFinish, NoFinish
+
+
+@pytest.fixture(scope="module")
+def variants(make_street: Callable[..., Layout], street_bank: Bank) -> list[Composition]:
+    return compose_variants(make_street(horizon=13, car=(15, 22)), street_bank, variants=3)
+
+
+def every(variants: Sequence[Composition]) -> list[Composition]:
+    assert variants
+    return list(variants)
+
+
+def test_every_pixel_has_exactly_one_state(variants: list[Composition]) -> None:
+    for made in every(variants):
+        assert set(np.unique(made.state)) <= set(PixelState)
+        assert sum(made.state_shares.values()) == pytest.approx(1)
+
+
+def test_coverage_is_where_somebody_owns(variants: list[Composition]) -> None:
+    for made in every(variants):
+        assert ((made.ownership >= 0) == made.coverage).all()
+        assert ((made.segment_ids >= 0) == made.coverage).all()
+
+
+def test_nothing_is_copied_where_nobody_owns(variants: list[Composition]) -> None:
+    for made in every(variants):
+        own = np.isin(made.state, [PixelState.COPIED, PixelState.RECOLOURED])
+        assert made.coverage[own].all()
+        assert (made.state[~made.coverage] == PixelState.SYNTHESISED).all()
+
+
+def test_copied_pixels_are_those_of_the_placed_segment(variants: list[Composition]) -> None:
+    for made in every(variants):
+        for place, item in enumerate(made.placed):
+            top, left, bottom, right = item.box
+            window = (slice(top, bottom), slice(left, right))
+            copied = (made.state[window] == PixelState.COPIED) & (made.ownership[window] == place)
+            assert (made.image[window][copied] == item.color[copied]).all()
+
+
+def test_copied_pixels_are_found_in_the_source_through_the_warp(
+    make_street: Callable[..., Layout],
+    make_photograph: Callable[..., NDArray[np.uint8]],
+    make_bank: Callable[..., Bank],
+) -> None:
+    layout = make_street()
+    image = make_photograph(layout, 3)
+    bank = make_bank([("only", image, layout)], layout.taxonomy)
+
+    made = compose(layout, bank)
+
+    rows, columns = np.nonzero(made.state == PixelState.COPIED)
+    assert rows.size > 1000
+    for y, x in zip(rows[::17].tolist(), columns[::17].tolist(), strict=True):
+        item = made.placed[made.ownership[y, x]]
+        source_x, source_y = item.source_from_target @ [x + 0.5, y + 0.5, 1]
+        assert (made.image[y, x] == image[int(source_y), int(source_x)]).all()
+
+
+def test_a_layout_of_the_bank_comes_back_as_its_photograph(
+    make_street: Callable[..., Layout],
+    make_photograph: Callable[..., NDArray[np.uint8]],
+    make_bank: Callable[..., Bank],
+) -> None:
+    layout = make_street()
+    image = make_photograph(layout, 3)
+
+    made = compose(layout, make_bank([("only", image, layout)], layout.taxonomy), finish=NoFinish())
+
+    assert made.agreement == 1
+    assert (made.delivered.instance_map == layout.instance_map).all()
+    assert np.array_equal(made.image, image)
+
+
+def test_delivered_is_the_class_of_the_owner(variants: list[Composition]) -> None:
+    for made in every(variants):
+        classes = np.array([item.segment.class_id for item in made.placed])
+        owned = made.coverage
+        assert (made.delivered.label_map[owned] == classes[made.ownership[owned]]).all()
+
+
+def test_the_bars_are_passed(variants: list[Composition]) -> None:
+    for made in every(variants):
+        assert made.coverage_share >= 0.9
+        assert made.agreement >= 0.92
+
+
+@pytest.mark.parametrize("blend", BLENDS)
+def test_the_same_seed_gives_the_same_bytes(
+    make_street: Callable[..., Layout], street_bank: Bank, blend: Blend
+) -> None:
+    first, second = (
+        compose_variants(
+            make_street(car=(12, 30)),
+            street_bank,
+            finish=ClosedFinish(blend=blend),
+            variants=2,
+            seed=5,
+        )
+        for _ in range(2)
+    )
+
+    for one, other in zip(first, second, strict=True):
+        for name in ("image", "ownership", "state", "elided", "coverage"):
+            assert np.array_equal(getattr(one, name), getattr(other, name)), name
+        assert one.chosen_ids == other.chosen_ids
+
+
+def test_fewer_variants_are_the_first_of_more(
+    make_street: Callable[..., Layout], street_bank: Bank
+) -> None:
+    two = compose_variants(make_street(), street_bank, variants=2)
+    three = compose_variants(make_street(), street_bank, variants=3)
+
+    for one, other in zip(two, three, strict=False):
+        assert np.array_equal(one.image, other.image)
+
+
+def test_without_a_finish_open_pixels_are_black_and_void(
+    make_street: Callable[..., Layout], street_bank: Bank
+) -> None:
+    settings = ComposeSettings(choice=replace(ComposeSettings().choice, stuff_pieces=1))
+    layout = make_street(horizon=20, car=None)
+
+    made = compose(layout, street_bank, finish=NoFinish(), settings=settings)
+
+    gaps = made.state == PixelState.OPEN
+    assert gaps.any()
+    assert (made.image[gaps] == 0).all()
+    assert (made.delivered.label_map[gaps] == VOID).all()
+    assert set(np.unique(made.state)) == {PixelState.OPEN, PixelState.COPIED}
+
+
+def test_with_a_finish_nothing_is_open(
+    make_street: Callable[..., Layout], street_bank: Bank
+) -> None:
+    settings = ComposeSettings(choice=replace(ComposeSettings().choice, stuff_pieces=1))
+
+    made = compose(make_street(horizon=20, car=None), street_bank, settings=settings)
+
+    assert (made.state != PixelState.OPEN).all()
+    assert (made.state == PixelState.SYNTHESISED).any()
+    assert (made.delivered.label_map != VOID).all()
+
+
+def test_a_class_without_segments_is_named_by_its_query_and_stuff_stands_in(
+    make_street: Callable[..., Layout],
+    make_photograph: Callable[..., NDArray[np.uint8]],
+    make_bank: Callable[..., Bank],
+) -> None:
+    empty = make_street(car=None)
+    bank = make_bank([("empty", make_photograph(empty, 1), empty)], empty.taxonomy)
+
+    made = compose(make_street(car=(14, 20)), bank)
+
+    assert [query.class_id for query in made.unanswered] == [2]
+    assert made.agreement_by_class["car"] == 0
+    assert (made.delivered.label_map != VOID).all()
+
+
+def test_one_car_of_two_frames_does_not_stand_in_a_picture_twice(
+    make_street: Callable[..., Layout],
+    make_photograph: Callable[..., NDArray[np.uint8]],
+    make_bank: Callable[..., Bank],
+) -> None:
+    left, right = make_street(car=(16, 4)), make_street(car=(16, 30))
+    other = make_photograph(right, 3)
+    other[right.label_map == 2] = (30, 140, 60)
+    frames = [
+        ("frame_1", make_photograph(left, 1), left),
+        ("frame_2", make_photograph(right, 2), right),
+        ("other", other, make_street(car=(16, 29))),
+    ]
+    label_map = np.where(right.label_map == 2, right.label_map, left.label_map)
+    instance_map = np.where(right.label_map == 2, 8, left.instance_map).astype(np.int32)
+    both = Layout(label_map, instance_map, left.taxonomy)
+
+    made = compose(both, make_bank(frames, left.taxonomy))
+
+    cars = {item.segment.source_id for item in made.placed if item.segment.class_id == 2}
+    assert cars in ({"frame_1", "other"}, {"frame_2", "other"})
+
+
+def test_filters_that_leave_nothing_are_an_error(
+    make_street: Callable[..., Layout], street_bank: Bank
+) -> None:
+    with pytest.raises(EmptyClassError, match=r"no segment for any of the classes car, road, sky"):
+        compose(make_street(), street_bank, where=Where(sources=("nobody",)))
+
+
+def test_a_layout_of_void_is_an_error(
+    make_street: Callable[..., Layout], street_bank: Bank
+) -> None:
+    layout = make_street()
+    nothing = Layout(
+        np.full(layout.size_hw, VOID, np.uint8), np.zeros(layout.size_hw, np.int32), layout.taxonomy
+    )
+
+    with pytest.raises(EmptyClassError, match="all of it is void"):
+        compose(nothing, street_bank)
+
+
+def test_a_layout_of_other_classes_is_refused(
+    make_street: Callable[..., Layout], street_bank: Bank
+) -> None:
+    layout = make_street()
+    other = replace(layout.taxonomy, name="other", classes=layout.taxonomy.classes[::-1])
+
+    with pytest.raises(ValueError, match=r"'other' with classes car, road, sky.*'tiny' with sky"):
+        compose(replace(layout, taxonomy=other), street_bank)
+
+
+def test_a_style_makes_the_picture_like_it(
+    make_street: Callable[..., Layout],
+    make_photograph: Callable[..., NDArray[np.uint8]],
+    street_bank: Bank,
+) -> None:
+    layout = make_street()
+    bright, dark = make_photograph(layout, 90, light=45), make_photograph(layout, 91, light=-20)
+
+    in_bright = compose(layout, street_bank, style=bright)
+    in_dark = compose(layout, street_bank, style=dark)
+
+    assert in_bright.image.mean() > in_dark.image.mean() + 20
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"k": 0}, "k is 0, expected at least 1"),
+        ({"style_strength": 2.0}, "style_strength is 2.0, expected 0 to 1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ComposeSettings(**wrong)
+
+
+def test_no_variants_are_refused(make_street: Callable[..., Layout], street_bank: Bank) -> None:
+    with pytest.raises(ValueError, match="variants is 0, expected at least 1"):
+        compose_variants(make_street(), street_bank, variants=0)

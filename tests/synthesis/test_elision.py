@@ -1,0 +1,79 @@
+"""Elision: a mask along borders, never a colour."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from scenequilt.memory_bank.layout import Layout
+from scenequilt.synthesis.canvas import Canvas, paste
+from scenequilt.synthesis.compose import Bank, compose
+from scenequilt.synthesis.elision import ElisionSettings, elide_borders
+
+
+@pytest.fixture(scope="module")
+def canvas(make_street: Callable[..., Layout], street_bank: Bank) -> Canvas:
+    made = compose(make_street(), street_bank)
+    return paste(made.placed, made.order, made.requested, made.queries)
+
+
+def test_inner_elision_stays_within_the_band(canvas: Canvas) -> None:
+    settings = ElisionSettings(inner_band=0.04, inner_ratio=(1.0, 1.0), outer_band=0.0, overhang=0)
+
+    elided = elide_borders(canvas, seed=0, settings=settings)
+
+    own = canvas.ownership
+    beside = np.zeros(own.shape, np.bool_)
+    beside[1:] |= own[1:] != own[:-1]
+    beside[:-1] |= own[1:] != own[:-1]
+    assert elided[beside].all()
+    assert not elided[:4].any() and not elided[-4:, :4].any()
+
+
+def test_the_ratio_is_the_share_of_the_band(canvas: Canvas) -> None:
+    full = ElisionSettings(inner_ratio=(1.0, 1.0), outer_band=0.0)
+    half = ElisionSettings(inner_ratio=(0.5, 0.5), outer_band=0.0)
+
+    share = (
+        elide_borders(canvas, seed=0, settings=half).sum()
+        / elide_borders(canvas, seed=0, settings=full).sum()
+    )
+
+    assert 0.4 < share < 0.7
+
+
+def test_outer_elision_takes_ground_beside_a_car_and_nothing_above_it(canvas: Canvas) -> None:
+    settings = ElisionSettings(inner_band=0.0, inner_ratio=(0.0, 0.0), outer_band=0.1)
+
+    elided = elide_borders(canvas, seed=0, settings=settings)
+
+    assert elided.any()
+    assert (canvas.delivered.label_map[elided] == 1).all()
+    cars = np.nonzero(canvas.delivered.label_map == 2)
+    assert np.nonzero(elided)[0].min() >= cars[0].min()
+
+
+def test_the_same_seed_elides_the_same(canvas: Canvas) -> None:
+    assert np.array_equal(elide_borders(canvas, seed=3), elide_borders(canvas, seed=3))
+    assert not np.array_equal(elide_borders(canvas, seed=3), elide_borders(canvas, seed=4))
+
+
+def test_the_canvas_is_not_changed(canvas: Canvas) -> None:
+    before = canvas.color.copy()
+
+    elide_borders(canvas, seed=0)
+
+    assert np.array_equal(canvas.color, before)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"inner_ratio": (0.8, 0.4)}, r"inner_ratio must be rising within \[0, 1\]"),
+        ({"outer_band": -0.1}, r"outer_band must not be negative, got -0.1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ElisionSettings(**wrong)
