@@ -12,10 +12,12 @@ from scenequilt.memory_bank.errors import EmptyClassError
 from scenequilt.memory_bank.layout import Layout
 from scenequilt.memory_bank.taxonomy import VOID
 from scenequilt.memory_bank.where import Where
+from scenequilt.ordering.orderer import FixedPair, Order
 from scenequilt.synthesis.blending import BLENDS, Blend
-from scenequilt.synthesis.compose import Bank, ComposeSettings, compose, compose_variants
+from scenequilt.synthesis.compose import compose, compose_variants
 from scenequilt.synthesis.composition import Composition, PixelState
 from scenequilt.synthesis.finish import ClosedFinish, NoFinish
+from scenequilt.synthesis.stages import Bank, ComposeSettings
 
 
 @pytest.fixture(scope="module")
@@ -257,3 +259,20 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, Any], message: str) 
 def test_no_variants_are_refused(make_street: Callable[..., Layout], street_bank: Bank) -> None:
     with pytest.raises(ValueError, match="variants is 0, expected at least 1"):
         compose_variants(make_street(), street_bank, variants=0)
+
+
+def test_a_fixed_pair_is_painted_as_the_caller_says(
+    make_street: Callable[..., Layout], street_bank: Bank
+) -> None:
+    layout = make_street(horizon=13, car=(15, 22))
+    plain = compose(layout, street_bank)
+    car = next(query.query_id for query in plain.queries if query.is_thing)
+    assert isinstance(plain.order, Order)
+    edge = next(edge for edge in plain.order.edges if plain.placed[edge.front].query_id == car)
+    behind = plain.placed[edge.back].query_id
+
+    turned = compose(layout, street_bank, fixed=[FixedPair(front=behind, back=car)])
+
+    places = {item.query_id: place for place, item in enumerate(turned.placed)}
+    order = turned.order.back_to_front
+    assert order.index(places[behind]) > order.index(places[car])

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from scenequilt.memory_bank.layout import Layout
-from scenequilt.synthesis.compose import Bank, compose, compose_variants
+from scenequilt.synthesis.compose import compose, compose_variants
 from scenequilt.synthesis.diversity import choose_anchor, measure_diversity
 from scenequilt.synthesis.look import Look
+from scenequilt.synthesis.stages import Bank
 
 
 def look(lightness: float) -> Look:

@@ -8,8 +8,9 @@ import pytest
 
 from scenequilt.memory_bank.layout import Layout
 from scenequilt.synthesis.canvas import Canvas, paste
-from scenequilt.synthesis.compose import Bank, compose
+from scenequilt.synthesis.compose import compose
 from scenequilt.synthesis.elision import ElisionSettings, elide_borders
+from scenequilt.synthesis.stages import Bank
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from scenequilt.memory_bank.layout import Layout
-from scenequilt.synthesis.compose import Bank, compose
+from scenequilt.synthesis.compose import compose
 from scenequilt.synthesis.composition import PixelState
 from scenequilt.synthesis.finish import ClosedFinish, NoFinish
+from scenequilt.synthesis.stages import Bank
 
 
 def test_no_finish_copies_and_leaves_open(

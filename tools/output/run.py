@@ -20,11 +20,12 @@ from scenequilt.memory_bank.errors import ScenequiltError
 from scenequilt.memory_bank.layout import Layout
 from scenequilt.memory_bank.taxonomy import Taxonomy, read_taxonomy
 from scenequilt.memory_bank.where import parse_where
-from scenequilt.synthesis.compose import ComposeSettings, compose_variants
+from scenequilt.synthesis.compose import compose_variants
 from scenequilt.synthesis.composition import Composition
 from scenequilt.synthesis.diversity import measure_diversity
 from scenequilt.synthesis.finish import ClosedFinish, NoFinish
 from scenequilt.synthesis.look import SourceLooks
+from scenequilt.synthesis.stages import ComposeSettings
 from scenequilt.tools.layout_files import LayoutFile, companions_of, read_layout_file
 from scenequilt.tools.output.atomic import write_atomically
 from scenequilt.tools.output.contact_sheet import contact_sheet_png
