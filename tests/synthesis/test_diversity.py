@@ -42,7 +42,7 @@ def test_one_picture_has_no_diversity(
 ) -> None:
     found = measure_diversity([compose(make_street(), street_bank)])
 
-    assert (found.lab_difference, found.unshared_sources) == (0, 0)
+    assert (found.lab_difference, found.dissimilarity, found.unshared_sources) == (0, 0, 0)
 
 
 def test_variants_differ_more_than_seeds_do(
@@ -55,6 +55,7 @@ def test_variants_differ_more_than_seeds_do(
 
     assert measure_diversity(variants).lab_difference > measure_diversity(seeds).lab_difference + 3
     assert measure_diversity(variants).unshared_sources > 0.5
+    assert measure_diversity(variants).dissimilarity > measure_diversity(seeds).dissimilarity
 
 
 def test_no_pictures_are_refused() -> None:

@@ -174,7 +174,7 @@ def _add_picture(
             "folder": f"street/{variant:02d}",
             **picture_row(composition),
             "seconds": composition.seconds,
-            "diversity": {"lab_difference": 12.0, "unshared_sources": 0.5},
+            "diversity": {"lab_difference": 12.0, "dissimilarity": 0.4, "unshared_sources": 0.5},
         },
     )
 

@@ -78,7 +78,7 @@ def test_the_manifest_has_a_row_a_picture(finished: Path, toytown_layouts: list[
         assert 0 < row["agreement"] <= 1
         assert row["sources"]
         assert row["seconds"]["write"] > 0
-        assert set(row["diversity"]) == {"lab_difference", "unshared_sources"}
+        assert set(row["diversity"]) == {"lab_difference", "dissimilarity", "unshared_sources"}
 
 
 def test_a_pixel_leads_to_its_photograph(finished: Path, toytown_dataset: Path) -> None:

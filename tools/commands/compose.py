@@ -145,7 +145,8 @@ def run_in_words(request: "RunRequest", report: "RunReport", out: Path) -> str:
         ]
     if diversity is not None:
         lines.append(
-            f"  variants differ by      {diversity['lab_difference']:5.1f} units of Lab, and in "
+            f"  variants differ by      {diversity['lab_difference']:5.1f} units of Lab, "
+            f"{diversity['dissimilarity']:.2f} of structure (1 - SSIM), and in "
             f"{100 * diversity['unshared_sources']:.0f} % of their photographs"
         )
     derived = report.derived_instances()

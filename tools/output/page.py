@@ -252,6 +252,7 @@ def _thumbnail(path: Path) -> bytes:
 def _diversity_in_words(diversity: Mapping[str, float]) -> str:
     return (
         f"mean colour difference {diversity['lab_difference']:.0f} (CIE Lab) &middot; "
+        f"structure {diversity['dissimilarity']:.2f} (1 - SSIM) &middot; "
         f"{_percent(diversity['unshared_sources'])} of the photographs not shared"
     )
 
