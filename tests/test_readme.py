@@ -1,0 +1,74 @@
+"""The commands of the README do what it says."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    """Code blocks of a language, in the README's order."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def test_links_point_at_files() -> None:
+    links = re.findall(r"\]\((?!http)([^)]+)\)", README)
+
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_commands_run_as_written(tmp_path: Path) -> None:
+    """In one shell, in their order, as a newcomer types them; DATA is the town they make first."""
+    script = "\n".join(["set -eux", *blocks("sh")])
+    script = script.replace("source .venv/bin/activate\n", "")
+    script = script.replace("scenequilt inspect $DATA", "DATA=town\nscenequilt inspect $DATA", 1)
+
+    done = run_shell(script, tmp_path)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "pictures" / "index.html").is_file()
+    assert len(list((tmp_path / "pictures").glob("*/02/image.png"))) >= 3
+
+
+def test_python_example_runs_as_written(tmp_path: Path) -> None:
+    town = "scenequilt toytown --out town --count 16 --size 64x128\n"
+    bank = "scenequilt bank build town --split train --out town.bank\n"
+    (tmp_path / "example.py").write_text(blocks("python")[0])
+
+    done = run_shell(f"set -e\n{town}{bank}{sys.executable} example.py", tmp_path)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.realdata
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["nyuv2", "cocostuff_sample"])
+def test_own_photographs_section_holds_for_real_datasets(
+    name: str, tmp_path: Path, real_data: Path
+) -> None:
+    own = [block for block in blocks("sh") if "$DATA" in block]
+    script = f"set -eux\nDATA={real_data.resolve() / name}\n" + "\n".join(own)
+
+    done = run_shell(script, tmp_path)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(list((tmp_path / "mine").glob("*/*/image.png"))) == 3
+
+
+def run_shell(script: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+    """Run a script with the installed command on the path."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        ["bash", "-c", script],
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
