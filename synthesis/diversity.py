@@ -53,7 +53,9 @@ def measure_diversity(compositions: Sequence[Composition]) -> SetDiversity:
     if not pairs:
         return SetDiversity(0.0, 0.0, 0.0)
     lab = [np.linalg.norm(thumbnails[i] - thumbnails[j], axis=2).mean() for i, j in pairs]
-    luminance = [cv2.cvtColor(item.image, cv2.COLOR_RGB2GRAY) for item in compositions]
+    luminance = [
+        np.asarray(cv2.cvtColor(item.image, cv2.COLOR_RGB2GRAY), np.uint8) for item in compositions
+    ]
     structure = [_dissimilarity(luminance[i], luminance[j]) for i, j in pairs]
     unshared = [
         1 - len(sources[i] & sources[j]) / max(len(sources[i] | sources[j]), 1) for i, j in pairs
