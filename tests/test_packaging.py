@@ -23,12 +23,8 @@ print(len(names))
 """
 
 
-def pyproject() -> dict[str, dict[str, dict[str, object]]]:
-    return tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
-
-
 def test_pyproject_lists_every_package() -> None:
-    settings = pyproject()["setuptools"]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     folders = {
         "scenequilt." + ".".join(path.parent.relative_to(ROOT).parts)
         for top in settings["package-dir"].values()
