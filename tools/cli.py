@@ -4,6 +4,7 @@ Commands import what they need when they run, so that --help answers at once.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -53,6 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("scenequilt: stopped", file=sys.stderr)
         return 130
-    if outcome.text:
-        print(outcome.text)
+    try:
+        if outcome.text:
+            print(outcome.text, flush=True)
+    except BrokenPipeError:
+        # Whoever read the output has closed it, as head does; Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return outcome.status

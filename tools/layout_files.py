@@ -185,6 +185,7 @@ def _label_maps_below(folder: Path, outside: Path | None) -> list[Path]:
         path
         for path in root.rglob("*")
         if path.suffix.lower() == ".png"
+        and not path.is_dir()
         and not path.name.startswith(".")
         and not path.stem.endswith(NOT_LABELS)
         and not (outside is not None and path.resolve().is_relative_to(outside.resolve()))

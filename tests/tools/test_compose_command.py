@@ -171,6 +171,24 @@ def test_a_bad_layout_is_listed_and_the_others_are_made(
     assert len(_rows(tmp_path / "out")) == 1
 
 
+def test_a_link_to_nothing_is_listed_and_a_folder_named_png_is_no_layout(
+    run_command: Run, toytown_bank: Path, toytown_layouts: list[Path], tmp_path: Path
+) -> None:
+    asked = tmp_path / "asked"
+    asked.mkdir()
+    shutil.copy(toytown_layouts[0], asked)
+    (asked / "gone.png").symlink_to(tmp_path / "nothing.png")
+    (asked / "folder.png").mkdir()
+
+    outcome = run_command("compose", asked, "--bank", toytown_bank, "--out", tmp_path / "out")
+
+    assert outcome.status == 1
+    failures = (tmp_path / "out" / "failures.csv").read_text()
+    assert "nothing.png: cannot be read (No such file or directory)" in failures
+    assert "folder.png" not in failures
+    assert len(_rows(tmp_path / "out")) == 1
+
+
 def test_a_class_without_a_segment_is_named(
     run_command: Run, toytown_bank: Path, toytown_layouts: list[Path], tmp_path: Path
 ) -> None:

@@ -4,7 +4,6 @@ import dataclasses
 import os
 import platform
 import resource
-import shutil
 import statistics
 import sys
 import time
@@ -71,7 +70,7 @@ class ComposeBenchmark:
             stood, in class order; OpenCV's inpainting (Telea 2004) for the rest.
         stages_ms: Median time of each stage.
         states: Mean share of pixels copied, recoloured, blended and synthesised.
-        peak_memory_bytes: Most that this process held at once, after building.
+        peak_memory_bytes: Most that this process held at once; the build's workers are others.
     """
 
     machine: dict[str, str]
@@ -136,7 +135,7 @@ def measure_compose(
 
     Args:
         reader: The dataset.
-        work: Folder for the bank, made anew.
+        work: Folder that the bank is made in; it must not hold it yet.
         split: Split that bank and layouts are taken from; None for all.
         hold_out: Sequence whose layouts are composed and whose photographs the bank leaves out.
         pictures: How many of them, evenly spread; 0 for all.
@@ -144,6 +143,7 @@ def measure_compose(
         progress: Told what is going on.
 
     Raises:
+        BankError: If work holds the bank already.
         DatasetError: If the sequence does not exist; the message lists those there are.
     """
     held_out, others = _part(reader.entries(split), hold_out)
@@ -153,16 +153,14 @@ def measure_compose(
         reader.read(entry)
     decode_seconds = time.perf_counter() - started
 
-    folder = work / "bank"
-    if folder.exists():
-        shutil.rmtree(folder)
+    folder = work / f"bank-without-{hold_out}"
     progress(f"building a bank of {len(others)} photographs")
     started = time.perf_counter()
     built = build_bank(reader, folder, split=split, exclude_sequence=[hold_out], workers=workers)
     build_seconds = time.perf_counter() - started
 
-    step = max(1, len(held_out) // pictures) if pictures else 1
-    chosen = held_out[::step][: pictures or None]
+    count = min(pictures or len(held_out), len(held_out))
+    chosen = [held_out[place * len(held_out) // count] for place in range(count)]
     layouts = [reader.read(entry).layout for entry in chosen]
     with MemoryBank.open(folder) as bank:
         looks = SourceLooks(bank)

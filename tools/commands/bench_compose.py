@@ -38,7 +38,7 @@ def add_compose_benchmark(benchmarks: "Commands") -> None:
     )  # fmt: skip
     parser.add_argument(
         "--work", type=Path, metavar="DIR",
-        help="folder for the bank, which stays there (default: a temporary one)",
+        help="folder for the bank, which must not be there yet and stays (default: a temporary one)",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.set_defaults(run=run_compose_benchmark)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from scenequilt.memory_bank.bank import MemoryBank
-from scenequilt.memory_bank.errors import ScenequiltError
+from scenequilt.memory_bank.errors import LabelError, ScenequiltError
 from scenequilt.memory_bank.layout import Layout
 from scenequilt.memory_bank.taxonomy import Taxonomy, read_taxonomy
 from scenequilt.memory_bank.where import parse_where
@@ -221,14 +221,20 @@ class LayoutStamps:
         """Return the stamps of a label map and its companions.
 
         Raises:
-            LabelError: If a companion is missing that should be there.
+            LabelError: If a file cannot be read, or a companion is missing that should be there.
         """
         beside = companions_of(path)
-        return cls(
-            FileStamp(str(path), sha256_of(path)),
-            stamp_of(beside.instance_path),
-            stamp_of(beside.depth_path),
-        )
+        try:
+            return cls(
+                FileStamp(str(path), sha256_of(path)),
+                stamp_of(beside.instance_path),
+                stamp_of(beside.depth_path),
+            )
+        except OSError as error:
+            raise LabelError(
+                f"{error.filename or path}: cannot be read ({error.strerror}), expected a label "
+                "map; mend the file or its rights, or leave it out"
+            ) from error
 
 
 class ComposeSession:
