@@ -1,7 +1,7 @@
 """The classes of a dataset: ids, names, colours, thing or stuff, thin, and what means void."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -58,6 +58,29 @@ TEXT_NAMES = frozenset(
 )
 """Classes that bear text, whose segments are never mirrored."""
 
+GROUND_NAMES = frozenset(
+    [
+        "road",
+        "street",
+        "lane_marking",
+        "sidewalk",
+        "pavement",
+        "path",
+        "parking",
+        "rail_track",
+        "terrain",
+        "ground",
+        "earth",
+        "dirt",
+        "sand",
+        "grass",
+        "floor",
+        "carpet",
+        "rug",
+    ]
+)
+"""Classes that objects stand on and throw their shadows on."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClassInfo:
@@ -78,6 +101,23 @@ class ClassInfo:
     kind: Kind
     thin: bool = False
     text: bool = False
+
+    def known_name(self, names: Container[str]) -> str | None:
+        """Return the name among some by which the class goes, None if it goes by none of them.
+
+        Names are compared by whole words, the longest part first: stuff goes by its first words
+        ("wall_brick" is a wall), by its last ones only if those say nothing ("brick_wall"); a
+        thing goes by its last words ("office_chair" is a chair, "floor_lamp" is no floor).
+        """
+        words = self.name.split("_")
+        last = ["_".join(words[start:]) for start in range(len(words))]
+        first = ["_".join(words[:end]) for end in range(len(words), 0, -1)]
+        parts = last if self.kind == "thing" else [*first, *last]
+        return next((part for part in parts if part in names), None)
+
+    def known_as(self, names: Container[str]) -> bool:
+        """Return True if the class goes by one of some names, compared as in known_name."""
+        return self.known_name(names) is not None
 
 
 @dataclass(frozen=True)

@@ -60,8 +60,8 @@ _UNKNOWN_THING = "chair"
 def class_ranks(taxonomy: Taxonomy) -> NDArray[np.float64]:
     """Return (K,) float64 in [0, 1], the painting rank of each class, 0 = furthest back.
 
-    Classes are known by name. A longer name goes by its first words if it is stuff ("wall_brick")
-    and by its last words if it is a thing ("office_chair"). Unknown stuff lies behind things.
+    Classes are known by name, longer ones by a part of it (ClassInfo.known_name). Unknown stuff
+    lies behind things.
 
     Source:
         Qi et al. 2018, "Semi-parametric Image Synthesis", order of the published constants; the
@@ -109,10 +109,5 @@ def _row_of_name() -> dict[str, int]:
 
 def _rank_of(entry: ClassInfo) -> float:
     rows = _row_of_name()
-    words = entry.name.split("_")
-    first = ["_".join(words[:count]) for count in range(len(words), 0, -1)]
-    last = ["_".join(words[-count:]) for count in range(len(words), 0, -1)]
     unknown = _UNKNOWN_THING if entry.kind == "thing" else _UNKNOWN_STUFF
-    tried = [*last, unknown] if entry.kind == "thing" else [*first, *last, unknown]
-    known = next(name for name in tried if name in rows)
-    return rows[known] / (len(BACK_TO_FRONT) - 1)
+    return rows[entry.known_name(rows) or unknown] / (len(BACK_TO_FRONT) - 1)

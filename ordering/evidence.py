@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenequilt.memory_bank.segment import Box, Query
+from scenequilt.memory_bank.taxonomy import GROUND_NAMES
 
 Source = Literal["class", "ground", "depth", "enclosure", "candidate", "fixed"]
 """Where a statement about a pair comes from.
@@ -21,26 +22,6 @@ both answer one query, and the better candidate is in front. fixed: the caller s
 
 LAYOUT_SOURCES: frozenset[Source] = frozenset(["class", "ground", "depth", "enclosure"])
 """The sources that look at the layout, and can be left out."""
-
-SURFACE_NAMES = frozenset(
-    [
-        "road",
-        "street",
-        "lane_marking",
-        "sidewalk",
-        "pavement",
-        "path",
-        "parking",
-        "terrain",
-        "ground",
-        "earth",
-        "grass",
-        "floor",
-        "carpet",
-        "rug",
-    ]
-)
-"""What things stand on. Where both meet their depth is the same, so depth says nothing there."""
 
 NOT_STANDING_NAMES = frozenset(
     [
@@ -96,6 +77,9 @@ NOT_STANDING_NAMES = frozenset(
     ]
 )
 """Things that hang, lie on or are carried by something else: where they end below says nothing."""
+
+STANDING_NAMES = frozenset(["street_light", "floor_lamp", "mail_box"])
+"""Things that stand on the ground, though their last word is among those that do not."""
 
 # Logits: 1 is a chance of 0.73, 2 of 0.88, 3 of 0.95, 4 of 0.98.
 _CLASS_PER_RANK = 4.0
@@ -202,8 +186,10 @@ class _QueryView:
         entry = query.layout.taxonomy.classes[query.class_id]
         self.query = query
         self.is_thing = entry.kind == "thing"
-        self.is_surface = not self.is_thing and entry.name.split("_")[0] in SURFACE_NAMES
-        self.stands = self.is_thing and entry.name not in NOT_STANDING_NAMES
+        # Where a thing meets what it stands on both are as far: depth says nothing there.
+        self.is_surface = not self.is_thing and entry.known_as(GROUND_NAMES)
+        known_name = entry.known_name(NOT_STANDING_NAMES | STANDING_NAMES)
+        self.stands = self.is_thing and known_name not in NOT_STANDING_NAMES
         self.mask = np.ascontiguousarray(query.region.mask)
         self.box = query.region.box
         self._grown: dict[int, NDArray[np.bool_]] = {}

@@ -45,9 +45,9 @@ def ask_anchor(
         The answers with the anchor's candidates behind those that were found first.
     """
     extended = list(retrievals)
-    if not preferences.anchor_source_id or not settings.anchor_k:
-        return extended
     stuff = [query for query in queries if not query.is_thing]
+    if not preferences.anchor_source_id or not settings.anchor_k or not stuff:
+        return extended
     only = replace(where or Where(), sources=(preferences.anchor_source_id,))
     for query, more in zip(
         stuff, retrieve(bank, stuff, settings.anchor_k, settings, only), strict=True

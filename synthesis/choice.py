@@ -27,7 +27,6 @@ class ChoiceSettings:
         anchor_gain: Won by the segments of the anchor photograph itself: its pieces belong
             together.
         segment_reuse_cost: Lost by a segment that an earlier variant shows.
-        repeat_cost: Lost by a thing that stands in this picture already: no two people are alike.
         cut_cost: Lost by a thing that its photograph's frame cut, where the cut would show.
         source_reuse_cost: Lost by a photograph that an earlier variant uses.
         tolerance: Most that a candidate may fall short of the best score and still be taken before
@@ -53,7 +52,6 @@ class ChoiceSettings:
     look_cost: float = 0.018
     anchor_gain: float = 0.15
     segment_reuse_cost: float = 0.5
-    repeat_cost: float = 0.3
     cut_cost: float = 0.5
     source_reuse_cost: float = 0.12
     tolerance: float = 0.4
@@ -101,11 +99,14 @@ class Ranked:
         candidate: The bank's proposal.
         worth: 1 for a candidate of the best score that suits the picture; higher is better.
         handicap: What cost it most beside its score.
+        repeats: 0 for a new object; 1 for one that looks like an object of this picture; 2 for a
+            segment that stands in the picture already.
     """
 
     candidate: Candidate
     worth: float
     handicap: Reason
+    repeats: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,8 +131,12 @@ def rank_candidates(
     settings: ChoiceSettings,
     *,
     shown: Collection[int] = (),
+    alike: Collection[int] = (),
 ) -> list[Ranked]:
     """Return the candidates of a query, the one worth most to this picture first.
+
+    No two people are the same: a thing that the picture shows already comes behind all others,
+    whatever it is worth, and what only looks like one that it shows comes right before.
 
     Args:
         query: The region.
@@ -139,6 +144,7 @@ def rank_candidates(
         preferences: What the picture wants.
         settings: What counts how much.
         shown: Segments that are in the picture already.
+        alike: Segments that look like an object which is in the picture already.
     """
     if not candidates:
         return []
@@ -152,8 +158,7 @@ def rank_candidates(
             + settings.material_cost * preferences.material_gaps.get(candidate.segment_id, 0.0),
             "used": settings.segment_reuse_cost
             * (candidate.segment_id in preferences.used_segments)
-            + settings.source_reuse_cost * (candidate.source_id in preferences.used_sources)
-            + settings.repeat_cost * (query.is_thing and candidate.segment_id in shown),
+            + settings.source_reuse_cost * (candidate.source_id in preferences.used_sources),
         }
         worth = 1 - sum(costs.values())
         if candidate.source_id == preferences.anchor_source_id:
@@ -163,9 +168,12 @@ def rank_candidates(
         if preferences.lots is not None:
             row = preferences.lots[query.query_id % len(preferences.lots)]
             worth += settings.draw * float(row[position % len(row)])
-        handicap: Reason = max(costs, key=lambda reason: costs[reason])
-        ranked.append(Ranked(candidate, worth, handicap))
-    return sorted(ranked, key=lambda entry: (-entry.worth, entry.candidate.rank))
+        repeats = 0
+        if query.is_thing:
+            repeats = 2 if candidate.segment_id in shown else int(candidate.segment_id in alike)
+        handicap: Reason = "used" if repeats else max(costs, key=lambda reason: costs[reason])
+        ranked.append(Ranked(candidate, worth, handicap, repeats))
+    return sorted(ranked, key=lambda entry: (entry.repeats, -entry.worth, entry.candidate.rank))
 
 
 def choose_thing(
@@ -173,12 +181,17 @@ def choose_thing(
 ) -> Chosen:
     """Choose the segment of a thing: the best of the first few, once they are placed.
 
-    It is not clipped to the query: the layout follows the outline of what is really there.
+    An object that the picture shows already is tried only if nothing else could be placed. What is
+    chosen is not clipped to the query: the layout follows the outline of what is really there.
     """
     trials: list[tuple[float, PlacedSegment]] = []
     tried: dict[int, Reason] = {}
     count = settings.thing_trials if query.region.area_px >= settings.small_px else 1
+    least_repeats = 0
     for entry in ranked:
+        if trials and entry.repeats > least_repeats:
+            break
+        least_repeats = entry.repeats
         placed = place(entry.candidate)
         is_cut = shows_a_cut(placed, query.layout.size_hw)
         tried[placed.segment.segment_id] = "cut" if is_cut else "fit"

@@ -40,7 +40,8 @@ class Chooser:
         self._zones = zones
         self._preferences = preferences
         self._settings = settings.choice
-        self._shown: dict[int, list[NDArray[np.float64]]] = {}
+        self._shown: set[int] = set()
+        self._colors_shown: dict[int, list[NDArray[np.float64]]] = {}
 
     def choose(self, queries: Sequence[Query], retrievals: Sequence[Retrieval]) -> list[Chosen]:
         """Return what is pasted for each query."""
@@ -50,9 +51,13 @@ class Chooser:
         ]
 
     def _choose(self, query: Query, retrieval: Retrieval) -> Chosen:
-        shown = self._shown_already(query, retrieval) if query.is_thing else ()
         ranked = rank_candidates(
-            query, retrieval.candidates, self._preferences, self._settings, shown=shown
+            query,
+            retrieval.candidates,
+            self._preferences,
+            self._settings,
+            shown=self._shown,
+            alike=self._like_those_shown(query, retrieval) if query.is_thing else (),
         )
 
         def place(candidate: Candidate) -> PlacedSegment:
@@ -71,16 +76,17 @@ class Chooser:
             )
         for item in chosen.placed:
             colors = self._colors_of(item.segment.segment_id)
-            self._shown.setdefault(query.class_id, []).append(colors)
+            self._shown.add(item.segment.segment_id)
+            self._colors_shown.setdefault(query.class_id, []).append(colors)
         return chosen
 
-    def _shown_already(self, query: Query, retrieval: Retrieval) -> set[int]:
-        """Return the candidates that show an object which is in the picture already.
+    def _like_those_shown(self, query: Query, retrieval: Retrieval) -> set[int]:
+        """Return the candidates that look like an object which is in the picture already.
 
         Frames of one film show the same car or person under different numbers; what is of one
         class and of the same colours, in mean and spread, is taken for the same.
         """
-        shown = self._shown.get(query.class_id)
+        shown = self._colors_shown.get(query.class_id)
         if not shown:
             return set()
         ids = [candidate.segment_id for candidate in retrieval.candidates]

@@ -280,13 +280,11 @@ class _SkyBehind:
         segment_means: NDArray[np.floating],
         taxonomy: Taxonomy,
     ) -> None:
-        names = [entry.name for entry in taxonomy.classes]
         self._looks = looks
-        self._sky = next((c for c, name in enumerate(names) if name in SKY_NAMES), None)
+        classes = taxonomy.classes
+        self._sky = next((c for c, entry in enumerate(classes) if entry.known_as(SKY_NAMES)), None)
         self._through = {
-            c
-            for c, entry in enumerate(taxonomy.classes)
-            if entry.name in SEE_THROUGH_NAMES or entry.thin
+            c for c, entry in enumerate(classes) if entry.thin or entry.known_as(SEE_THROUGH_NAMES)
         }
         self._here: NDArray[np.float64] | None = None
         if self._sky is None:

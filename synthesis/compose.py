@@ -73,7 +73,8 @@ def compose(
     watch.lap("extract")
     retrievals = retrieve(bank, queries, settings.k, settings, where)
     watch.lap("retrieve")
-    looks.meet(candidate for answer in retrievals for candidate in answer.candidates)
+    known = [*retrievals, *(answer for item in earlier for answer in item.retrievals)]
+    looks.meet(candidate for answer in known for candidate in answer.candidates)
     preferences, look = prefer(queries, retrievals, bank, looks, settings, style, seed, earlier)
     retrievals = ask_anchor(bank, queries, retrievals, preferences, settings, where)
     watch.lap("choose")

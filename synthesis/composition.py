@@ -23,7 +23,8 @@ class PixelState(IntEnum):
     RECOLOURED = 2
     """One segment's pixel, its colour moved towards its surroundings."""
     BLENDED = 3
-    """Mixed of two segments across a border; ownership names the one that weighs more."""
+    """Mixed across a border: ownership names the segment that was pasted there; texture mixed in
+    beside a hole weighs at most as much as what was there."""
     SYNTHESISED = 4
     """No segment's pixel: texture of the same class, or an inpainted hole."""
 
@@ -121,21 +122,16 @@ class Composition:
 
     @cached_property
     def sources(self) -> tuple[str, ...]:
-        """Photographs that own at least one pixel, the largest share first."""
+        """Photographs that own at least one pixel, the largest share first.
+
+        No other photograph's pixels went into the picture, mixed in, as texture or otherwise. Only
+        the light that colours are moved towards may be of one more: anchor_source_id names it.
+        """
         shares: dict[str, int] = {}
         for item, pixels in zip(self.placed, self.owned_px, strict=True):
             if pixels:
                 shares[item.segment.source_id] = shares.get(item.segment.source_id, 0) + int(pixels)
         return tuple(sorted(shares, key=lambda source_id: (-shares[source_id], source_id)))
-
-    @cached_property
-    def unanswered(self) -> tuple[Query, ...]:
-        """Queries for which no segment owns a pixel, largest first."""
-        answered = {
-            item.query_id for item, pixels in zip(self.placed, self.owned_px, strict=True) if pixels
-        }
-        missing = [query for query in self.queries if query.query_id not in answered]
-        return tuple(sorted(missing, key=lambda query: (-query.region.area_px, query.query_id)))
 
     @cached_property
     def coverage_share(self) -> float:

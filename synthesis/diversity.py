@@ -29,7 +29,7 @@ class SetDiversity:
         lab_difference: Mean distance of the pixels in CIE Lab, on thumbnails: hue and light.
         dissimilarity: 1 - SSIM of the luminance at full size (Wang et al. 2004, "Image quality
             assessment: from error visibility to structural similarity"), in [0, 2]: texture and
-            outlines.
+            outlines. 0 for pictures of fewer than 3 px on a side, which have no structure.
         unshared_sources: Share of the photographs in either picture that the other does not use,
             in [0, 1] (Jaccard distance).
     """
@@ -69,12 +69,19 @@ def support_of_sources(
     """Return how much of a layout's stuff each photograph could make, best first.
 
     A photograph earns for each stuff region its share of the area, times its best candidate's
-    score in shares of the region's best. 1 is a photograph that answers every region best.
+    score in shares of the region's best. 1 is a photograph that answers every region best. Where
+    no stuff is asked for, or the bank has none, the same is said of the things.
     """
-    total = sum(query.region.area_px for query in queries if not query.is_thing)
+    answered = [
+        (query, retrieval)
+        for query, retrieval in zip(queries, retrievals, strict=True)
+        if retrieval.candidates
+    ]
+    things_only = all(query.is_thing for query, _ in answered)
+    total = sum(query.region.area_px for query in queries if query.is_thing == things_only)
     support: dict[str, float] = {}
-    for query, retrieval in zip(queries, retrievals, strict=True):
-        if query.is_thing or not retrieval.candidates:
+    for query, retrieval in answered:
+        if query.is_thing != things_only:
             continue
         best = max(retrieval.candidates[0].score, 1e-9)
         seen: set[str] = set()
@@ -102,7 +109,8 @@ def choose_anchor(
     Args:
         support: Of each photograph, best first, as support_of_sources returns it.
         looks: Of the bank's photographs.
-        earlier: Anchors of the variants before this one.
+        earlier: Anchors of the variants before this one; those that looks does not hold, "" for
+            one, are passed over.
         spread: What a wholly different look is worth, in units of support.
         style: Look to come near to, or None.
 
@@ -110,16 +118,16 @@ def choose_anchor(
         A source id; "" if no photograph supports the layout.
     """
     best, best_worth = "", -np.inf
+    before = sorted({source_id for source_id in earlier if source_id in looks})
     shortlist = list(support) if style is not None else list(support)[:SHORTLIST]
-    for source_id in shortlist:
-        if source_id in earlier and len(shortlist) > len(earlier):
-            continue
+    fresh = [source_id for source_id in shortlist if source_id not in before]
+    for source_id in fresh or shortlist:
         worth = support[source_id]
         look = looks[source_id]
         if style is not None:
             worth -= min(style_distance(look, style) / FAR_LAB, 2)
-        if earlier:
-            nearest = min(look_distance(look, looks[other]) for other in earlier)
+        if before:
+            nearest = min(look_distance(look, looks[other]) for other in before)
             worth += spread * min(nearest / FAR_LAB, 1)
         if worth > best_worth:
             best, best_worth = source_id, worth
@@ -141,6 +149,8 @@ def _spread_gap(look: Look, style: Look) -> float:
 
 
 def _dissimilarity(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    if min(one.shape) < 3:
+        return 0.0
     # Here, since it costs 0.3 s and only sets of variants are compared.
     from skimage.metrics import structural_similarity
 

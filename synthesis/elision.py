@@ -6,28 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scenequilt.memory_bank.taxonomy import VOID, Taxonomy
+from scenequilt.memory_bank.taxonomy import GROUND_NAMES, VOID, Taxonomy
 from scenequilt.synthesis.canvas import Canvas
-
-GROUND_NAMES = frozenset(
-    [
-        "road",
-        "pavement",
-        "sidewalk",
-        "terrain",
-        "ground",
-        "floor",
-        "grass",
-        "parking",
-        "rail_track",
-        "sand",
-        "dirt",
-        "earth",
-        "path",
-        "rug",
-    ]
-)
-"""Classes that objects stand on and throw their shadows on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,5 +107,5 @@ def is_ground(taxonomy: Taxonomy) -> NDArray[np.bool_]:
     ground = np.zeros(256, np.bool_)
     ground[VOID] = True
     for class_id, entry in enumerate(taxonomy.classes):
-        ground[class_id] = entry.name in GROUND_NAMES
+        ground[class_id] = entry.known_as(GROUND_NAMES)
     return ground

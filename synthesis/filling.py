@@ -31,6 +31,9 @@ texture seen in perspective is only like itself at its own height in the picture
 MAX_TINT = 12.0
 """Most that a patch's colour is moved, of 255, to go on from what is around."""
 
+LEAST_KEPT = np.float32(0.5)
+"""Least that the colour of a pixel weighs in it when texture is mixed in beside a hole."""
+
 INPAINT_RADIUS_PX = 3.0
 
 
@@ -43,7 +46,8 @@ class Filled:
         label_map: (H, W) uint8, class whose texture each pixel shows now.
         textured: (H, W) bool, filled with patches of the class that was wanted.
         inpainted: (H, W) bool, filled from the pixels around; labelled like the nearest stuff.
-        mixed: (H, W) bool, pixels around a hole that texture was mixed into.
+        mixed: (H, W) bool, pixels around a hole that texture was mixed into; however many patches
+            reach them, what was there keeps at least half of the weight.
     """
 
     image: NDArray[np.uint8]
@@ -89,12 +93,13 @@ def fill_holes(
         return Filled(image, label_map, textured, textured, textured)
     rng = np.random.default_rng([seed, 0xF111])
     before, image, label_map = image, image.copy(), label_map.copy()
-    _lay_texture(image, label_map, open_pixels, wanted, textured, rng, min_texture_px)
+    kept = (~open_pixels).astype(np.float32)
+    _lay_texture(image, label_map, open_pixels, wanted, textured, kept, rng, min_texture_px)
     missing = open_pixels & ~textured
     usable = ~missing if stuff is None else ~missing & np.isin(label_map, sorted(stuff))
     if missing.any() and usable.any():
         instead = _nearest_labels(label_map, usable)
-        _lay_texture(image, label_map, missing, instead, textured, rng, min_texture_px)
+        _lay_texture(image, label_map, missing, instead, textured, kept, rng, min_texture_px)
     mixed = ~open_pixels & (image != before).any(axis=2)
     inpainted = open_pixels & ~textured
     if inpainted.any():
@@ -111,9 +116,14 @@ def _lay_texture(
     open_pixels: NDArray[np.bool_],
     wanted: NDArray[np.uint8],
     textured: NDArray[np.bool_],
+    kept: NDArray[np.float32],
     rng: np.random.Generator,
     min_texture_px: int,
 ) -> None:
+    """Lay texture where there is some; image, label_map, textured and kept are kept up.
+
+    kept is (H, W), how much each pixel's first colour still weighs in it, 0 where it was open.
+    """
     for class_id in np.unique(wanted[open_pixels]).tolist():
         if class_id == VOID:
             continue
@@ -138,7 +148,7 @@ def _lay_texture(
                     if part.any():
                         box = (y, x, y + part.shape[0], x + part.shape[1])
                         overlap_px = TILES_PX[tile_px]
-                        _lay_patch(image, hole, known, sources[tile_px], box, overlap_px, rng)
+                        _lay_patch(image, hole, known, kept, sources[tile_px], box, overlap_px, rng)
             textured |= hole
             label_map[hole] = class_id
 
@@ -168,12 +178,13 @@ def _lay_patch(
     image: NDArray[np.uint8],
     hole: NDArray[np.bool_],
     known: NDArray[np.bool_],
+    kept: NDArray[np.float32],
     sources: NDArray[np.int64],
     box: Box,
     overlap_px: int,
     rng: np.random.Generator,
 ) -> None:
-    """Cover the hole within a box, at most a tile; known and image are kept up."""
+    """Cover the hole within a box, at most a tile; image, known and kept are kept up."""
     top, left, bottom, right = box
     center = np.array([(top + bottom) // 2, (left + right) // 2])
     low = np.maximum((top - overlap_px, left - overlap_px), 0)
@@ -198,6 +209,10 @@ def _lay_patch(
     todo = hole[window] & ~there
     share = _rim(todo, overlap_px)
     share[~(todo | there)] = 0
+    weight = kept[window]
+    pasted = weight > 0
+    share[pasted] = np.clip(share[pasted], 0, 1 - np.minimum(LEAST_KEPT / weight[pasted], 1))
+    weight *= 1 - share
     target = image[window]
     mixture = share[..., None] * patch + (1 - share[..., None]) * target
     changed = share > 0

@@ -1,6 +1,6 @@
 """Finishes that need no weights: from a canvas to a picture."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -109,10 +109,13 @@ class ClosedFinish:
         """Return the picture made of the canvas, with the state of every pixel."""
         classes = canvas.delivered.taxonomy.classes
         band_px = max(1, round(self.band * canvas.ownership.shape[0]))
-        layers = self._recolored(canvas, surroundings, band_px)
+        # A segment that is wholly hidden lends nothing, or its photograph would be on no record.
+        visible = np.unique(canvas.ownership[canvas.coverage]).tolist()
+        layers = self._recolored(canvas, surroundings, visible, band_px)
+        layer_of = {place: number for number, place in enumerate(visible)}
         blended = blend_layers(
             layers,
-            canvas.order.back_to_front,
+            [layer_of[place] for place in canvas.order.back_to_front if place in layer_of],
             canvas.delivered.size_hw,
             how=self.blend,
             band_px=band_px,
@@ -143,26 +146,30 @@ class ClosedFinish:
         )
         return Finished(filled.image, delivered, state)
 
-    def _recolored(self, canvas: Canvas, surroundings: Surroundings, band_px: int) -> list[Layer]:
-        """Return the placed segments in the light of the picture, as layers."""
+    def _recolored(
+        self, canvas: Canvas, surroundings: Surroundings, visible: Sequence[int], band_px: int
+    ) -> list[Layer]:
+        """Return the visible ones of the placed segments in the light of the picture, as layers."""
         classes = canvas.delivered.taxonomy.classes
-        colors = [item.color for item in canvas.placed]
+        placed = [canvas.placed[place] for place in visible]
+        reach = [canvas.reach[place] for place in visible]
+        colors = [item.color for item in placed]
         if self.transfer is not None and surroundings.look is not None:
             colors = recolor_placed(
-                canvas.placed,
-                canvas.reach,
+                placed,
+                reach,
                 surroundings.look,
                 surroundings.looks,
-                surroundings.segment_means,
-                surroundings.segment_spreads,
+                surroundings.segment_means[visible],
+                surroundings.segment_spreads[visible],
                 canvas.delivered.taxonomy,
                 canvas.delivered.size_hw,
                 self.transfer,
                 band_px=2 * band_px,
             )
         layers = []
-        for place, (item, reach) in enumerate(zip(canvas.placed, canvas.reach, strict=True)):
+        for number, (item, own) in enumerate(zip(placed, reach, strict=True)):
             class_id = item.segment.class_id
-            group = class_id if classes[class_id].kind == "stuff" else len(classes) + place
-            layers.append(Layer(item.box, colors[place], reach, item.mask, group))
+            group = class_id if classes[class_id].kind == "stuff" else len(classes) + number
+            layers.append(Layer(item.box, colors[number], own, item.mask, group))
         return layers

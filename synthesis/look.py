@@ -171,8 +171,8 @@ class LookedUpBank(Protocol):
 class SourceLooks:
     """Looks of a bank's photographs, computed when they are first asked for, and kept.
 
-    A photograph is known once a candidate of it has been seen. Segments that were removed from the
-    bank do not count.
+    A photograph is known once a candidate of it has been met. Segments that are not in the bank,
+    or no longer, do not count.
     """
 
     def __init__(self, bank: LookedUpBank) -> None:
@@ -182,17 +182,22 @@ class SourceLooks:
         self._looks: dict[str, Look] = {}
 
     def meet(self, candidates: Iterable[Candidate]) -> None:
-        """Make the photographs known that candidates come from."""
+        """Make the photographs known that candidates come from, if the bank holds the candidates."""
         for candidate in candidates:
-            self._examples.setdefault(candidate.source_id, candidate.segment_id)
+            known = candidate.source_id in self._examples
+            if not known and self._is_live(np.array([candidate.segment_id])).all():
+                self._examples[candidate.source_id] = candidate.segment_id
+
+    def __contains__(self, source_id: object) -> bool:
+        """Return True if a candidate of the photograph has been met."""
+        return source_id in self._examples
 
     def __getitem__(self, source_id: str) -> Look:
         """Return the look of a photograph that a candidate came from."""
         if source_id not in self._looks:
             shard, row = self._bank.locate(self._examples[source_id])
             rows = shard.segments[shard.segments["source_row"] == shard.segments["source_row"][row]]
-            at = np.searchsorted(self._live, rows["segment_id"]).clip(max=len(self._live) - 1)
-            rows = rows[self._live[at] == rows["segment_id"]]
+            rows = rows[self._is_live(rows["segment_id"])]
             self._looks[source_id] = look_of_segments(
                 rows["class_id"],
                 rows["area_px"],
@@ -201,3 +206,10 @@ class SourceLooks:
                 class_count=len(self._bank.taxonomy),
             )
         return self._looks[source_id]
+
+    def _is_live(self, segment_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+        if not len(self._live):
+            return np.zeros(segment_ids.shape, np.bool_)
+        at = np.searchsorted(self._live, segment_ids).clip(max=len(self._live) - 1)
+        live: NDArray[np.bool_] = self._live[at] == segment_ids
+        return live

@@ -19,27 +19,23 @@ def mend_mask(segment: Segment, label_map: NDArray[np.uint8]) -> Segment:
     Label maps are speckled with void: along lane markings, between two strokes of a brush. Pasted
     as it is, each speck would be a hole, to be covered by another photograph's pixel. Where nothing
     was labelled, and the segment is within reach on both sides, the photograph goes on there; a
-    pixel of any other class is never taken.
+    pixel of any other class is never taken. So nothing is mended by a label map of another size
+    than the photograph: a sample of its labels does not say what stands between the samples.
 
     Args:
         segment: As cut.
-        label_map: (h, w) uint8 class ids of its photograph, 255 = void, at any size.
+        label_map: (h, w) uint8 class ids of its photograph, 255 = void.
 
     Returns:
         The segment with the larger mask, or itself if nothing changes.
     """
-    top, left, bottom, right = segment.crop_box
-    height, width = segment.source_size_hw
     if label_map.shape != segment.source_size_hw:
-        rows = ((np.arange(top, bottom) + 0.5) * label_map.shape[0] / height).astype(np.intp)
-        columns = ((np.arange(left, right) + 0.5) * label_map.shape[1] / width).astype(np.intp)
-        labels = label_map[rows[:, None], columns]
-    else:
-        labels = label_map[top:bottom, left:right]
-    unlabelled = labels == VOID
+        return segment
+    top, left, bottom, right = segment.crop_box
+    unlabelled = label_map[top:bottom, left:right] == VOID
     if not unlabelled.any():
         return segment
-    side = 2 * max(1, round(REACH * height / 2)) + 1
+    side = 2 * max(1, round(REACH * label_map.shape[0] / 2)) + 1
     closed = cv2.morphologyEx(
         segment.mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((side, side), np.uint8)
     )

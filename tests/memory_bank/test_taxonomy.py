@@ -13,6 +13,7 @@ from scenequilt.memory_bank.errors import DatasetError
 from scenequilt.memory_bank.taxonomy import (
     VOID,
     ClassInfo,
+    Kind,
     Taxonomy,
     read_taxonomy,
     taxonomy_from_json,
@@ -126,3 +127,27 @@ def test_a_value_that_no_label_file_holds_is_refused(value: int) -> None:
 
     with pytest.raises(ValueError, match=rf"value {value} cannot stand.*expected 0 to 65535"):
         Taxonomy("test", (sky,), void_file_ids=(value,))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "known"),
+    [
+        ("road", "stuff", "road"),
+        ("road_marking_white", "stuff", "road_marking"),
+        ("road_side", "stuff", "road"),
+        ("dirt_road", "stuff", "road"),
+        ("railroad", "stuff", None),
+        ("lamp_road", "stuff", "lamp"),
+        ("floor_lamp", "thing", "lamp"),
+        ("lamp_post", "thing", None),
+        ("road", "thing", "road"),
+    ],
+)
+def test_a_class_goes_by_whole_words_stuff_by_its_first_things_by_their_last(
+    name: str, kind: Kind, known: str | None
+) -> None:
+    entry = ClassInfo(0, name, (0, 0, 0), kind)
+    names = {"road", "road_marking", "lamp"}
+
+    assert entry.known_name(names) == known
+    assert entry.known_as(names) == (known is not None)

@@ -10,7 +10,7 @@ import pytest
 from scenequilt.memory_bank.extract import derive_instances, extract_queries
 from scenequilt.memory_bank.layout import Layout
 from scenequilt.memory_bank.segment import Query
-from scenequilt.memory_bank.taxonomy import read_taxonomy
+from scenequilt.memory_bank.taxonomy import VOID, ClassInfo, Taxonomy, read_taxonomy
 from scenequilt.memory_bank.toytown.scene import render_full_masks, render_scene
 from scenequilt.ordering.class_order import class_ranks
 from scenequilt.ordering.evidence import Evidence, LayoutEvidence, combine
@@ -105,3 +105,37 @@ def test_things_of_toytown_are_ordered_as_they_stand() -> None:
     assert len(right["with depth"]) > 60
     assert np.mean(right["without depth"]) > 0.9
     assert np.mean(right["with depth"]) > 0.97
+
+
+def evidence_of(left: ClassInfo, right: ClassInfo) -> dict[str, float]:
+    """Return what speaks for the left of two neighbours being in front; the right reaches lower."""
+    taxonomy = Taxonomy("two", (left, right))
+    label_map = np.full((40, 40), VOID, np.uint8)
+    label_map[10:24, 5:20] = 0
+    label_map[10:30, 20:35] = 1
+    layout = Layout(label_map, derive_instances(label_map, taxonomy), taxonomy)
+    queries = extract_queries(layout)
+    left_id, right_id = sorted(range(2), key=lambda number: queries[number].class_id)
+    found = LayoutEvidence(queries, class_ranks(taxonomy)).between(left_id, right_id)
+    return {entry.source: entry.probability for entry in found}
+
+
+@pytest.mark.parametrize("surface", ["lane_marking", "pavement_merged", "dirt", "dirt_road"])
+def test_a_thing_is_in_front_of_what_it_stands_on_by_any_name(surface: str) -> None:
+    found = evidence_of(
+        ClassInfo(0, surface, (0, 0, 0), "stuff"), ClassInfo(1, "window", (0, 0, 0), "thing")
+    )
+
+    assert found["class"] == pytest.approx(1 / (1 + math.exp(2.5)))
+
+
+@pytest.mark.parametrize(
+    ("name", "stands"),
+    [("street_light", True), ("table_lamp", False), ("potted_plant", True), ("comic_book", False)],
+)
+def test_what_stands_is_known_by_longer_names_too(name: str, stands: bool) -> None:
+    found = evidence_of(
+        ClassInfo(0, name, (0, 0, 0), "thing"), ClassInfo(1, "car", (0, 0, 0), "thing")
+    )
+
+    assert ("ground" in found) == stands

@@ -244,3 +244,43 @@ def test_a_cut_shows_only_within_the_picture() -> None:
 def test_a_mirrored_cut_belongs_to_the_other_side() -> None:
     assert not shows_a_cut(cut_at_the_left(0, mirrored=True), SIZE)
     assert shows_a_cut(cut_at_the_left(12, mirrored=True), SIZE)
+
+
+def test_what_the_picture_shows_comes_last_whatever_it_is_worth(
+    make_street: Callable[..., Layout],
+) -> None:
+    query = ask(make_street(), 2)
+    preferences = Preferences("a", {"b": 90.0}, used_segments={2}, used_sources={"b"})
+    found = [candidate(0), candidate(1), candidate(2, 0.1, "b")]
+
+    ranked = rank_candidates(query, found, preferences, ChoiceSettings(), shown={0}, alike={0, 1})
+
+    assert [entry.candidate.segment_id for entry in ranked] == [2, 1, 0]
+    assert [entry.repeats for entry in ranked] == [0, 1, 2]
+    assert [entry.handicap for entry in ranked[1:]] == ["used", "used"]
+
+
+def test_stuff_may_go_on_as_what_the_picture_shows(make_street: Callable[..., Layout]) -> None:
+    ranked = rank_candidates(
+        ask(make_street(), 1), [candidate(0), candidate(1, 0.9)], PLAIN, ChoiceSettings(), shown={0}
+    )
+
+    assert [entry.candidate.segment_id for entry in ranked] == [0, 1]
+
+
+def test_a_perfect_fit_that_the_picture_shows_loses_to_a_bad_one(
+    make_street: Callable[..., Layout],
+) -> None:
+    query = ask(make_street(car=(8, 8), size_hw=SIZE), 2)
+    fits = {1: 1.0, 2: 0.1}
+    ranked = rank_candidates(
+        query, [candidate(1), candidate(2, 0.2)], PLAIN, ChoiceSettings(), shown={1}
+    )
+
+    def place(found: Candidate) -> PlacedSegment:
+        return place_at(query, {1: columns(0, 9), 2: columns(0, 9)}, fits[found.segment_id])(found)
+
+    chosen = choose_thing(query, ranked, place, ChoiceSettings(small_px=1))
+
+    assert ids(chosen) == [2]
+    assert [(entry.segment_id, entry.reason) for entry in chosen.rejected] == [(1, "used")]

@@ -1,5 +1,6 @@
 """Colour transfer: identity where nothing differs, limited where much does."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,9 @@ def grey(shade: int) -> np.ndarray:
     return np.full((*SIZE, 3), shade, np.uint8)
 
 
-def recolored(placed: list[PlacedSegment], anchor: Look, **looks: Look) -> list[np.ndarray]:
+def recolored(
+    placed: list[PlacedSegment], anchor: Look, taxonomy: Taxonomy = TAXONOMY, **looks: Look
+) -> list[np.ndarray]:
     means = np.array([lab_of(item.color[item.mask]).mean(axis=0) for item in placed])
     spreads = np.array([lab_of(item.color[item.mask])[:, 0].std() for item in placed])
     reach = [np.ones(SIZE, np.bool_) for _ in placed]
@@ -66,7 +69,7 @@ def recolored(placed: list[PlacedSegment], anchor: Look, **looks: Look) -> list[
             looks,
             means,
             spreads,
-            TAXONOMY,
+            taxonomy,
             SIZE,
             TransferSettings(),
             band_px=6,
@@ -174,3 +177,22 @@ def test_sky_within_a_tree_becomes_the_sky_of_the_picture() -> None:
 def test_settings_out_of_range_are_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TransferSettings(**wrong)
+
+
+def test_sky_and_tree_are_known_by_longer_names_too() -> None:
+    names = ("sky_other_merged", "tree_merged", "car")
+    merged = Taxonomy(
+        "merged",
+        tuple(replace(TAXONOMY.classes[n], name=name) for n, name in enumerate(names)),
+    )
+    tree = grey(40)
+    tree[::2] = 235
+    there, here = look(93, 20, 50), look(60, 20, 50)
+    placed = [place(0, "here", grey(145), query_id=0), place(1, "there", tree, query_id=1)]
+
+    short, long = (
+        recolored(placed, here, taxonomy, here=here, there=there) for taxonomy in (TAXONOMY, merged)
+    )
+
+    assert short[1][0, 0, 0] < 200, "white sky between leaves became grey sky"
+    assert np.array_equal(short[1], long[1])

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from scenequilt.memory_bank.errors import EmptyClassError
 from scenequilt.memory_bank.layout import Layout
+from scenequilt.memory_bank.segment import Segment
 from scenequilt.memory_bank.taxonomy import VOID
 from scenequilt.memory_bank.where import Where
 from scenequilt.ordering.orderer import FixedPair, Order
@@ -163,7 +164,7 @@ def test_with_a_finish_nothing_is_open(
     assert (made.delivered.label_map != VOID).all()
 
 
-def test_a_class_without_segments_is_named_by_its_query_and_stuff_stands_in(
+def test_where_a_class_has_no_segments_stuff_stands_in(
     make_street: Callable[..., Layout],
     make_photograph: Callable[..., NDArray[np.uint8]],
     make_bank: Callable[..., Bank],
@@ -173,7 +174,6 @@ def test_a_class_without_segments_is_named_by_its_query_and_stuff_stands_in(
 
     made = compose(make_street(car=(14, 20)), bank)
 
-    assert [query.class_id for query in made.unanswered] == [2]
     assert made.agreement_by_class["car"] == 0
     assert (made.delivered.label_map != VOID).all()
 
@@ -276,3 +276,145 @@ def test_a_fixed_pair_is_painted_as_the_caller_says(
     places = {item.query_id: place for place, item in enumerate(turned.placed)}
     order = turned.order.back_to_front
     assert order.index(places[behind]) > order.index(places[car])
+
+
+class Painted:
+    """A bank in which one photograph is magenta; nothing else about it differs."""
+
+    def __init__(self, bank: Bank, source_id: str) -> None:
+        self._bank = bank
+        self._source_id = source_id
+
+    def __getattr__(self, name: str) -> object:
+        """Return what the bank has."""
+        found: object = getattr(self._bank, name)
+        return found
+
+    def segment(self, segment_id: int) -> Segment:
+        """Load a segment, magenta if it is of the photograph."""
+        segment = self._bank.segment(segment_id)
+        if segment.source_id != self._source_id:
+            return segment
+        return replace(segment, color=np.full_like(segment.color, (255, 0, 255)))
+
+
+def audited(
+    layout: Layout, bank: Bank, finish: ClosedFinish, settings: ComposeSettings | None = None
+) -> tuple[set[str], set[str]]:
+    """Return the photographs that are listed, and those that change the picture if painted."""
+    made = compose(layout, bank, finish=finish, settings=settings)
+    of_bank = {bank.segment(segment_id).source_id for segment_id in bank.segment_ids().tolist()}
+    telling = set()
+    for source_id in of_bank:
+        painted = cast(Bank, Painted(bank, source_id))
+        other = compose(layout, painted, finish=finish, settings=settings)
+        if not np.array_equal(other.image, made.image):
+            telling.add(source_id)
+    return set(made.sources), telling
+
+
+def test_a_piece_that_is_wholly_hidden_lends_no_colour(
+    make_street: Callable[..., Layout],
+    make_photograph: Callable[..., NDArray[np.uint8]],
+    make_bank: Callable[..., Bank],
+) -> None:
+    layout, empty = make_street(car=(14, 20)), make_street(car=None)
+    photographs = [
+        ("with_car", make_photograph(layout, 1), layout),
+        ("without", make_photograph(empty, 2), empty),
+    ]
+    bank = make_bank(photographs, layout.taxonomy)
+    finish = ClosedFinish(band=0.1)
+
+    made = compose(layout, bank, finish=finish)
+    listed, telling = audited(layout, bank, finish)
+
+    hidden = [item for item, px in zip(made.placed, made.owned_px, strict=True) if px == 0]
+    assert [item.segment.source_id for item in hidden] == ["without"], "the road under the car"
+    assert listed == telling == {"with_car"}
+
+
+@pytest.mark.parametrize("stuff_pieces", [1, 4], ids=["with holes", "without"])
+@pytest.mark.parametrize("blend", BLENDS)
+def test_only_photographs_that_are_listed_lend_colour(
+    make_street: Callable[..., Layout], street_bank: Bank, blend: Blend, stuff_pieces: int
+) -> None:
+    choice = replace(ComposeSettings().choice, stuff_pieces=stuff_pieces)
+    settings, finish = ComposeSettings(choice=choice), ClosedFinish(blend=blend, band=0.1)
+    for horizon, left in ((20, 6), (14, 30)):
+        listed, telling = audited(
+            make_street(horizon=horizon, car=(22, left)),
+            street_bank,
+            finish,
+            settings,
+        )
+
+        assert telling <= listed
+
+
+def test_no_variant_shows_an_object_twice_while_there_are_others(
+    make_street: Callable[..., Layout],
+    make_photograph: Callable[..., NDArray[np.uint8]],
+    make_bank: Callable[..., Bank],
+) -> None:
+    photographs = []
+    for number in range(3):
+        layout = make_street(car=(16, 23), size_hw=(32, 64))
+        image = make_photograph(layout, number)
+        image[layout.label_map == 2] = (90 * number, 255 - 90 * number, 128)
+        photographs.append((f"street_{number}", image, layout))
+    layout = make_street(car=(16, 16), size_hw=(32, 64))
+    label_map, instance_map = layout.label_map.copy(), layout.instance_map.copy()
+    label_map[16:24, 30:42], instance_map[16:24, 30:42] = 2, 8
+    both = Layout(label_map, instance_map, layout.taxonomy)
+
+    made = compose_variants(both, make_bank(photographs, layout.taxonomy), variants=4)
+
+    for variant in every(made):
+        cars = [item.segment.segment_id for item in variant.placed if item.segment.class_id == 2]
+        assert len(set(cars)) == 2
+
+
+def test_an_earlier_anchor_that_may_not_be_used_is_still_kept_away_from(
+    make_street: Callable[..., Layout], street_bank: Bank
+) -> None:
+    layout = make_street()
+    first = compose(layout, street_bank)
+    others = tuple(f"street_{n}" for n in range(6) if f"street_{n}" != first.anchor_source_id)
+
+    second = compose(layout, street_bank, where=Where(sources=others), earlier=[first])
+
+    assert second.anchor_source_id in others
+    assert abs(second.image.mean() - first.image.mean()) > 10, "the other one of the two lights"
+
+
+def test_an_earlier_anchor_that_is_no_longer_in_the_bank_is_passed_over(
+    make_street: Callable[..., Layout],
+    make_photograph: Callable[..., NDArray[np.uint8]],
+    make_bank: Callable[..., Bank],
+    street_bank: Bank,
+) -> None:
+    layout = make_street()
+    bank = make_bank([("only", make_photograph(layout, 1), layout)], layout.taxonomy)
+    first = compose(layout, street_bank)
+    gone = replace(first, retrievals=(), anchor_source_id="gone")
+    nameless = replace(first, retrievals=(), anchor_source_id="")
+
+    assert compose(layout, bank, earlier=[gone, nameless]).anchor_source_id == "only"
+
+
+def test_a_style_counts_where_a_layout_has_no_stuff(
+    make_street: Callable[..., Layout],
+    make_photograph: Callable[..., NDArray[np.uint8]],
+    street_bank: Bank,
+) -> None:
+    street = make_street(car=(14, 20))
+    things = np.where(street.label_map == 2, street.label_map, VOID).astype(np.uint8)
+    layout = Layout(things, street.instance_map, street.taxonomy)
+    bright, dark = (make_photograph(street, 90, light=light) for light in (45, -20))
+
+    in_bright, in_dark = (compose(layout, street_bank, style=style) for style in (bright, dark))
+
+    assert in_bright.anchor_source_id and in_dark.anchor_source_id
+    shown = in_bright.coverage & in_dark.coverage
+    assert in_bright.image[shown].mean() > in_dark.image[shown].mean() + 10

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from scenequilt.memory_bank.layout import Layout
+from scenequilt.memory_bank.taxonomy import VOID, ClassInfo, Taxonomy
 from scenequilt.synthesis.canvas import Canvas, paste
 from scenequilt.synthesis.compose import compose
-from scenequilt.synthesis.elision import ElisionSettings, elide_borders
+from scenequilt.synthesis.elision import ElisionSettings, elide_borders, is_ground
 from scenequilt.synthesis.stages import Bank
 
 
@@ -78,3 +79,13 @@ def test_the_canvas_is_not_changed(canvas: Canvas) -> None:
 def test_settings_out_of_range_are_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ElisionSettings(**wrong)
+
+
+def test_ground_is_known_by_longer_names_too() -> None:
+    names = ("pavement_merged", "lane_marking", "wall_brick", "sky_other_merged", "floor_wood")
+    classes = tuple(ClassInfo(n, name, (0, 0, 0), "stuff") for n, name in enumerate(names))
+
+    ground = is_ground(Taxonomy("coco", classes))
+
+    assert ground[: len(names)].tolist() == [True, True, False, False, True]
+    assert ground[VOID]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scenequilt.memory_bank.taxonomy import VOID
-from scenequilt.synthesis.filling import TILES_PX, Filled, fill_holes
+from scenequilt.synthesis.filling import MAX_TINT, TILES_PX, Filled, fill_holes
 
 SIZE = (80, 100)
 
@@ -132,3 +132,16 @@ def test_another_seed_fills_differently(image: np.ndarray) -> None:
     first, second = (fill(image, labels, hole, 0, seed=seed) for seed in (1, 2))
 
     assert not np.array_equal(first.image, second.image)
+
+
+def test_what_was_beside_a_hole_keeps_half_of_its_weight() -> None:
+    black_or_white = np.random.default_rng(2).integers(0, 2, (*SIZE, 1)).astype(np.uint8) * 255
+    image = np.repeat(black_or_white, 3, axis=2)
+    holes = hole_at(slice(5, 20), slice(20, 36)) | hole_at(slice(5, 20), slice(40, 70))
+
+    filled = fill(image, np.zeros(SIZE, np.uint8), holes, 0)
+
+    after, before = filled.image[filled.mixed], image[filled.mixed]
+    assert (after != before).any()
+    most = (255 + MAX_TINT) / 2 + 1
+    assert np.abs(after.astype(float) - before).max() <= most

@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from scenequilt.memory_bank.segment import Candidate
 from scenequilt.synthesis.look import (
     Look,
+    SourceLooks,
     lab_of,
     light_between,
     look_distance,
@@ -15,6 +17,7 @@ from scenequilt.synthesis.look import (
     look_of_segments,
     rgb_of,
 )
+from scenequilt.synthesis.stages import Bank
 
 
 def look(*means: tuple[float, float, float] | None) -> Look:
@@ -71,3 +74,17 @@ def test_distance_is_symmetric_and_zero_to_itself(means: list[tuple[float, float
 def test_a_grey_image_of_floats_is_refused() -> None:
     with pytest.raises(ValueError, match=r"image must be \(H, W, 3\) uint8, got \(4, 4\) float64"):
         look_of_photograph(np.zeros((4, 4)), None, 3)  # type: ignore[arg-type]
+
+
+def test_a_photograph_is_known_once_a_candidate_in_the_bank_has_been_met(
+    street_bank: Bank,
+) -> None:
+    looks = SourceLooks(street_bank)
+    source_id = street_bank.segment(1000).source_id
+
+    looks.meet([Candidate(1, source_id, 0, 1.0, 1.0, 0.0, 0.0, "frame")])
+    assert source_id not in looks, "the bank holds no segment 1"
+    looks.meet([Candidate(1000, source_id, 0, 1.0, 1.0, 0.0, 0.0, "frame")])
+
+    assert source_id in looks
+    assert looks[source_id].class_share.sum() == pytest.approx(1)

@@ -35,6 +35,10 @@ class SomeOf:
         entries = self.reader.entries(split)
         return [entry for entry in entries if HELD_OUT not in entry.source_id][:: self.step]
 
+    def files(self, entry: Entry) -> list[Path]:
+        """List the files of one."""
+        return self.reader.files(entry)
+
     def read(self, entry: Entry) -> LabelledPhotograph:
         """Read one."""
         return self.reader.read(entry)

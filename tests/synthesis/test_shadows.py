@@ -1,6 +1,7 @@
 """Contact shadows: ground only, darker under an object."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -49,3 +50,15 @@ def test_no_depth_is_no_change(canvas: Canvas) -> None:
 def test_settings_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match=r"depth must be in \[0, 1\], got 2"):
         ShadowSettings(depth=2)
+
+
+def test_an_object_that_is_wholly_hidden_throws_no_shadow(canvas: Canvas) -> None:
+    image = np.full((*canvas.ownership.shape, 3), 200, np.uint8)
+    road = next(n for n, item in enumerate(canvas.placed) if item.segment.class_id == 1)
+    covered = replace(
+        canvas,
+        ownership=np.full_like(canvas.ownership, road),
+        delivered=replace(canvas.delivered, label_map=np.full_like(canvas.delivered.label_map, 1)),
+    )
+
+    assert (cast_contact_shadows(image, covered, ShadowSettings()) == image).all()
