@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from scenequilt.memory_bank.segment import Box, Candidate, PlacedSegment, Query, Region
 from scenequilt.synthesis.composition import Reason, Rejection
+from scenequilt.synthesis.texture import lay_over
 
 Place = Callable[[Candidate], PlacedSegment]
 """Loads a candidate's segment and bends it to its query."""
@@ -42,6 +43,9 @@ class ChoiceSettings:
         least_gain: Share of what is open that a further piece must cover, or it is not worth the
             seam.
         least_open: Share of a region that may stay open for the finish.
+        texture_open: Share of a region that has to be open still for its candidates to be laid over
+            it once more, as texture.
+        texture_pieces: Most segments that are laid over a region as texture.
         leftover: Share of a thing's region that, left uncovered in one piece, is asked for again:
             labels often draw a row of cars as one.
         leftover_pieces: Most such pieces of one thing.
@@ -64,6 +68,8 @@ class ChoiceSettings:
     good_iou: float = 0.7
     least_gain: float = 0.15
     least_open: float = 0.01
+    texture_open: float = 0.03
+    texture_pieces: int = 6
     leftover: float = 0.2
     leftover_pieces: int = 2
     material_cost: float = 0.008
@@ -297,7 +303,9 @@ def cover_zone(
 
     The first piece is the candidate worth most, its share of the zone counted in; each further one
     is the candidate that covers most of what is open then, those of photographs already in the
-    zone preferred. A piece is clipped to what it is to show.
+    zone preferred. A piece is clipped to what it is to show. Where much stays open all the same,
+    what was placed is laid over it again, moved by whole pixels: texture of the class, whose every
+    pixel has its photograph.
 
     Args:
         query: The region.
@@ -319,12 +327,14 @@ def cover_zone(
     pieces: list[PlacedSegment] = []
     reach: list[NDArray[np.bool_]] = []
     tried: dict[int, Reason] = {}
+    textures: list[PlacedSegment] = []
     while len(pieces) < settings.stuff_pieces and left > max(settings.least_open * area, 8):
         spare = max(budget - len(tried), 0) if pieces else count
         fresh, waiting = waiting[: min(count, spare)], waiting[min(count, spare) :]
         for entry in fresh:
             placed = place(entry.candidate)
             trials.append((entry, placed, _within(placed.mask, placed.box, zone_box)))
+            textures.append(placed)
             tried[placed.segment.segment_id] = "covered"
         if not trials:
             break
@@ -342,6 +352,18 @@ def cover_zone(
         _, placed, mask = trials.pop(winner)
         shown = mask & open_part
         piece, own = _clip(placed, shown, zone_box, margin_px)
+        pieces.append(piece)
+        reach.append(own)
+        open_part &= ~shown
+        left = int(np.count_nonzero(open_part))
+    for _ in range(settings.texture_pieces):
+        if left <= max(settings.texture_open * area, settings.small_px) or not textures:
+            break
+        moved = lay_over(open_part, zone_box, textures, query.layout.size_hw)
+        shown = _within(moved.mask, moved.box, zone_box) & open_part
+        if np.count_nonzero(shown) < settings.least_gain * left:
+            break
+        piece, own = _clip(moved, shown, zone_box, margin_px)
         pieces.append(piece)
         reach.append(own)
         open_part &= ~shown

@@ -89,7 +89,7 @@ def compose(
     placed = [item for choice in chosen for item in choice.placed]
     reach = [mask for choice in chosen for mask in choice.reach]
     if not placed:
-        raise EmptyClassError(_nothing_found(queries, retrievals))
+        raise EmptyClassError(_nothing_found(queries, retrievals, settings.min_area_px))
     watch.lap("align")
     order = orderer.sort(placed, queries, fixed=fixed)
     watch.lap("order")
@@ -195,12 +195,20 @@ def _check_classes(layout: Layout, bank: Bank) -> None:
         )
 
 
-def _nothing_found(queries: Sequence[Query], retrievals: Sequence[Retrieval]) -> str:
+def _nothing_found(
+    queries: Sequence[Query], retrievals: Sequence[Retrieval], min_area_px: int
+) -> str:
     if not queries:
-        return "the layout has no region to ask for: all of it is void, or too small"
+        return (
+            f"the layout has no region of {min_area_px} pixels to ask for, the rest is void; "
+            "compose it at a larger size"
+        )
     names = sorted({query.layout.taxonomy.classes[query.class_id].name for query in queries})
+    answer_of_class = {
+        query.class_id: retrieval for query, retrieval in zip(queries, retrievals, strict=True)
+    }
     removed: dict[str, int] = {}
-    for retrieval in retrievals:
+    for retrieval in answer_of_class.values():
         for name, count in retrieval.removed.items():
             removed[name] = removed.get(name, 0) + count
     filters = ", ".join(f"{name} removed {count}" for name, count in removed.items() if count)

@@ -152,7 +152,7 @@ def test_pieces_do_not_overlap_but_reach_further(make_street: Callable[..., Layo
 
 
 def test_a_sliver_is_not_worth_a_seam(make_street: Callable[..., Layout]) -> None:
-    chosen = cover(ask(make_street(), 1), {1: columns(0, 24), 2: columns(23, 26)})
+    chosen = cover(ask(make_street(), 1), {1: columns(0, 24), 2: columns(23, 26)}, texture_pieces=0)
 
     assert ids(chosen) == [1]
     assert [(entry.segment_id, entry.reason) for entry in chosen.rejected] == [(2, "covered")]
@@ -161,7 +161,18 @@ def test_a_sliver_is_not_worth_a_seam(make_street: Callable[..., Layout]) -> Non
 def test_no_more_pieces_than_allowed(make_street: Callable[..., Layout]) -> None:
     masks = {number: columns(8 * number, 8 * number + 8) for number in range(6)}
 
-    assert len(cover(ask(make_street(), 1), masks, stuff_pieces=3).placed) == 3
+    chosen = cover(ask(make_street(), 1), masks, stuff_pieces=3, texture_pieces=0)
+
+    assert len(chosen.placed) == 3
+
+
+def test_what_no_candidate_reaches_is_laid_over_with_their_texture(
+    make_street: Callable[..., Layout],
+) -> None:
+    chosen = cover(ask(make_street(), 1), {1: columns(0, 24)})
+
+    assert ids(chosen) == [1, 1]
+    assert sum(np.count_nonzero(item.mask) for item in chosen.placed) == 32 * 48
 
 
 def test_a_thing_takes_the_best_fit_of_the_first_few(make_street: Callable[..., Layout]) -> None:

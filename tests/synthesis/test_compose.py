@@ -418,3 +418,13 @@ def test_a_style_counts_where_a_layout_has_no_stuff(
     assert in_bright.anchor_source_id and in_dark.anchor_source_id
     shown = in_bright.coverage & in_dark.coverage
     assert in_bright.image[shown].mean() > in_dark.image[shown].mean() + 10
+
+
+def test_a_layout_of_specks_is_refused_with_the_limit(
+    make_street: Callable[..., Layout], street_bank: Bank
+) -> None:
+    street = make_street()
+    specks = Layout(street.label_map[:3, :3], street.instance_map[:3, :3], street.taxonomy)
+
+    with pytest.raises(EmptyClassError, match=r"no region of 16 pixels .* at a larger size"):
+        compose(specks, street_bank)
