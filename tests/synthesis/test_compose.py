@@ -216,7 +216,9 @@ def test_a_layout_of_void_is_an_error(
         np.full(layout.size_hw, VOID, np.uint8), np.zeros(layout.size_hw, np.int32), layout.taxonomy
     )
 
-    with pytest.raises(EmptyClassError, match="all of it is void"):
+    with pytest.raises(
+        EmptyClassError, match="no region of 16 pixels to ask for, the rest is void"
+    ):
         compose(nothing, street_bank)
 
 
