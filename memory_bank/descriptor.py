@@ -20,6 +20,9 @@ from scenequilt.memory_bank.segment import Region
 
 MAX_FRAME_SIDE = 32767
 
+COARSE_STEPS = 65535
+"""The coarse layouts of retrieval count a cell's pixels in at most this many steps."""
+
 
 @dataclass(frozen=True, eq=False)
 class Descriptions:
@@ -109,14 +112,6 @@ def encode_runs(label_map: NDArray[np.uint8]) -> Runs:
     return Runs(row_offset, end[:used].copy(), label[:used].copy())
 
 
-def decode_runs(runs: Runs) -> NDArray[np.uint8]:
-    """Return the label map (H, W) uint8 of its runs."""
-    height = len(runs.row_offset) - 1
-    width = int(runs.end[-1])
-    begin = np.concatenate([[0], runs.end[:-1].astype(np.int64) % width])
-    return np.repeat(runs.label, runs.end - begin).reshape(height, width)
-
-
 def resample_labels(label_map: NDArray[np.uint8], frame_hw: tuple[int, int]) -> NDArray[np.uint8]:
     """Resample a label map (H, W) to the frame by nearest neighbour, as `describe` does masks."""
     _check_frame(frame_hw)
@@ -146,6 +141,11 @@ def largest_cell_px(frame_hw: tuple[int, int]) -> int:
     """Return the pixels of the largest cell: 255 steps of a stored count."""
     row_edges, column_edges = cell_edges(frame_hw)
     return max(1, int(np.diff(row_edges).max() * np.diff(column_edges).max()))
+
+
+def coarse_step_px(frame_hw: tuple[int, int]) -> int:
+    """Return the pixels of a step in which a cell's counts fit 16 bits: 1 up to 65535 a cell."""
+    return -(-largest_cell_px(frame_hw) // COARSE_STEPS)
 
 
 def cell_counts(found: Descriptions, frame_hw: tuple[int, int]) -> NDArray[np.int32]:

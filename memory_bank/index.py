@@ -32,7 +32,7 @@ from scenequilt.memory_bank.rerank import ScoreWeights
 from scenequilt.memory_bank.table import address_of
 
 INDEX_FORMAT = "scenequilt index"
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 MANIFEST_NAME = "index.json"
 
 MASK_GRID = (16, 32)
@@ -52,6 +52,8 @@ CHUNK_ROWS = 16384
 REBUILD = "make it anew: scenequilt bank reindex BANK (or search exactly, which needs no index)"
 
 Device = Literal["cpu", "gpu"]
+
+ProblemKind = Literal["stale", "damaged", "foreign"]
 
 Kind = Literal["frame", "shape"]
 """What a descriptor tells beside the layout around a segment."""
@@ -112,6 +114,11 @@ class DescriptorIndex:
     ) -> NDArray[np.int64]:
         """Return (count,) int64 rows whose descriptors are nearest, -1 where there are no more.
 
+        Where the lists looked into hold fewer that may answer, as under a filter that few pass,
+        four times as many are looked into, until there are enough or no lists are left. On a GPU
+        neither is done: rows that may not answer are proposed as well, and the caller sorts them
+        out.
+
         Args:
             descriptor: (D,) of the query.
             count: Rows to propose.
@@ -126,19 +133,42 @@ class DescriptorIndex:
         if len(allowed):
             bits = np.packbits(allowed, bitorder="little")
             chosen["sel"] = faiss.IDSelectorBitmap(bits)
-        if self.probes:
-            chosen["nprobe"] = self.probes
-            parameters = faiss.SearchParametersIVF(**chosen)
-        else:
-            parameters = faiss.SearchParameters(**chosen)
         # OpenMP keeps this number for each thread of the program; ours is put back.
         threads = faiss.omp_get_max_threads()
         faiss.omp_set_num_threads(1)
         try:
-            _, rows = self.searcher.search(projected, count, params=parameters)
+            if not self.probes:
+                parameters = faiss.SearchParameters(**chosen)
+                _, rows = self.searcher.search(projected, count, params=parameters)
+                return np.asarray(rows[0], np.int64)
+            lists = int(self.searcher.nlist)
+            probes = self.probes
+            while True:
+                parameters = faiss.SearchParametersIVF(nprobe=probes, **chosen)
+                _, rows = self.searcher.search(projected, count, params=parameters)
+                # Those that are missing stand at the end.
+                if rows[0, -1] >= 0 or probes >= lists:
+                    return np.asarray(rows[0], np.int64)
+                probes = min(4 * probes, lists)
         finally:
             faiss.omp_set_num_threads(threads)
-        return np.asarray(rows[0], np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexProblem:
+    """Why an index cannot be used.
+
+    Attributes:
+        kind: "stale" if it was made for another state of the bank: of no use, but no damage;
+            "damaged" if a file is missing or not what was written; "foreign" if this program does
+            not read its format or version.
+        path: The file, or the folder of the index.
+        message: A sentence that names it.
+    """
+
+    kind: ProblemKind
+    path: Path
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +308,7 @@ def build_index(
             "settings": asdict(settings),
             "classes": entries,
         }
-        (draft / MANIFEST_NAME).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        (draft / MANIFEST_NAME).write_bytes(_with_checksum(manifest))
         _flush(draft / MANIFEST_NAME)
         _replace_folder(draft, index_dir)
     finally:
@@ -301,13 +331,12 @@ def load_index(
             byte of it is not what was written, or there is no GPU where one is asked for.
     """
     faiss = check_faiss()
-    manifest = _manifest(index_dir)
-    if index_dir is None or manifest is None:
+    if index_dir is None or not (index_dir / MANIFEST_NAME).is_file():
         where = "" if index_dir is None else f" in {index_dir}"
         raise FaissError(f"the bank has no index{where}; {REBUILD}")
-    problems = _problems(index_dir, manifest, fingerprint)
+    manifest, problems = _examine(index_dir, fingerprint)
     if problems:
-        raise FaissError(f"{problems[0]}; {REBUILD}")
+        raise FaissError(f"{problems[0].message}; {REBUILD}")
     resources = None
     if device == "gpu":
         if not hasattr(faiss, "StandardGpuResources") or faiss.get_num_gpus() < 1:
@@ -342,16 +371,14 @@ def load_index(
     return Index(classes, IndexSettings(**manifest["settings"])), orders
 
 
-def index_problems(index_dir: Path, fingerprint: str) -> list[str]:
-    """Say what is wrong with an index, a sentence each; none if it is absent or in order.
+def index_problems(index_dir: Path, fingerprint: str) -> list[IndexProblem]:
+    """Return what is wrong with an index; nothing if it is absent or in order.
 
     FAISS itself need not be installed.
     """
-    try:
-        manifest = _manifest(index_dir)
-    except FaissError as error:
-        return [str(error)]
-    return [] if manifest is None else _problems(index_dir, manifest, fingerprint)
+    if not (index_dir / MANIFEST_NAME).is_file():
+        return []
+    return _examine(index_dir, fingerprint)[1]
 
 
 def order_digest(table: Table) -> str:
@@ -534,42 +561,60 @@ def _is_installed(name: str) -> bool:
     return True
 
 
-def _manifest(index_dir: Path | None) -> dict[str, Any] | None:
-    if index_dir is None or not (index_dir / MANIFEST_NAME).is_file():
-        return None
+def _with_checksum(manifest: dict[str, Any]) -> bytes:
+    """Return the bytes of index.json: the manifest and the SHA-256 of its own text."""
+    checksum = hashlib.sha256(_as_text(manifest)).hexdigest()
+    return _as_text({**manifest, "checksum": checksum})
+
+
+def _as_text(manifest: dict[str, Any]) -> bytes:
+    return json.dumps(manifest, indent=1).encode()
+
+
+def _examine(index_dir: Path, fingerprint: str) -> tuple[dict[str, Any], list[IndexProblem]]:
+    """Return what index.json holds, and what is wrong with the index; all bytes are read."""
     path = index_dir / MANIFEST_NAME
+    text = path.read_bytes()
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        if manifest["format"] != INDEX_FORMAT or manifest["version"] != INDEX_VERSION:
-            raise FaissError(
-                f"{path} is of format {manifest['format']!r} version {manifest['version']}, "
-                f"expected {INDEX_FORMAT!r} version {INDEX_VERSION}; {REBUILD}"
-            )
-        for entry in manifest["classes"]:
-            _ = entry["class_id"], entry["order"]
-            for part in entry["kinds"].values():
-                _ = part["probes"], part["files"].items()
-        _ = manifest["fingerprint"], IndexSettings(**manifest["settings"])
-    except (UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise FaissError(f"{path} cannot be read as an index ({error!r}); {REBUILD}") from error
-    return dict(manifest)
+        manifest = json.loads(text)
+    except ValueError as error:
+        message = f"{path} cannot be read as an index ({error})"
+        return {}, [IndexProblem("damaged", path, message)]
+    if not isinstance(manifest, dict):
+        message = f"{path} cannot be read as an index (it holds no JSON object)"
+        return {}, [IndexProblem("damaged", path, message)]
+    found = manifest.get("format"), manifest.get("version")
+    unsigned = {key: value for key, value in manifest.items() if key != "checksum"}
+    ours = found == (INDEX_FORMAT, INDEX_VERSION)
+    if (ours or "checksum" in manifest) and _with_checksum(unsigned) != text:
+        message = f"{path} is not what was written: its checksum differs"
+        return {}, [IndexProblem("damaged", path, message)]
+    if not ours:
+        message = (
+            f"{path} is of format {found[0]!r} version {found[1]!r}, "
+            f"expected {INDEX_FORMAT!r} version {INDEX_VERSION}"
+        )
+        return {}, [IndexProblem("foreign", path, message)]
+    return manifest, _problems(index_dir, manifest, fingerprint)
 
 
-def _problems(index_dir: Path, manifest: dict[str, Any], fingerprint: str) -> list[str]:
+def _problems(index_dir: Path, manifest: dict[str, Any], fingerprint: str) -> list[IndexProblem]:
     problems = []
     if manifest["fingerprint"] != fingerprint:
-        problems.append(
+        message = (
             f"the index in {index_dir} is stale: it was made for the bank of fingerprint "
             f"{manifest['fingerprint'][:16]}, but the bank's is {fingerprint[:16]}"
         )
+        problems.append(IndexProblem("stale", index_dir, message))
     parts = [part for entry in manifest["classes"] for part in entry["kinds"].values()]
     for part in parts:
         for name, sha256 in part["files"].items():
             path = index_dir / name
             if not path.is_file():
-                problems.append(f"{path} is missing")
+                problems.append(IndexProblem("damaged", path, f"{path} is missing"))
             elif _sha256(path) != sha256:
-                problems.append(f"{path} is not what was written: its sha256 differs")
+                message = f"{path} is not what was written: its sha256 differs"
+                problems.append(IndexProblem("damaged", path, message))
     return problems
 
 

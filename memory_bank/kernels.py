@@ -122,9 +122,9 @@ def pack_masks(
 ) -> int:
     """Pack masks (bytes, one after another) into the frame's 64-bit grid.
 
-    rows and columns give the layout's row and column under each one of the frame. words must be
-    zero and have room for every box in full height and width; what a mask does not need is left to
-    the next one. Returns the words used.
+    rows and columns give the layout's row and column under each one of the frame. words must have
+    room for every box in full height and width; what a mask does not need is left to the next one.
+    Every word up to the number returned, the words used, is written whole.
     """
     frame_height, frame_width = rows.shape[0], columns.shape[0]
     used = 0
@@ -268,6 +268,9 @@ COARSE_NUMBERS = 8
 BATCH_BLOCKS = 16
 """Blocks whose rows are bounded before the best of them are compared."""
 
+TOUCHED_ROWS = 16
+"""Rows whose data are called for before they are compared."""
+
 BLOCK_ROWS = 32
 """Rows of a class are bounded in blocks of this many, near each other in place and size."""
 
@@ -326,8 +329,9 @@ class SourceTable(NamedTuple):
         shape_at: Address at which the shape of row 0 of the whole bank would be, if its shard held
             every row.
         coarse: (S, 128, 8) uint16 its layout cell by cell: the CELL_LABELS commonest class ids,
-            their pixels, the pixels of the other classes (void left out), and a 0. All that a
-            bound needs of a cell lies in one line of the processor's cache.
+            their pixels, the pixels of the other classes (void left out), and a 0. Pixels are in
+            steps of Terms.coarse_step, rounded up. All that a bound needs of a cell lies in one
+            line of the processor's cache.
     """
 
     run_row_at: Array
@@ -383,6 +387,7 @@ class Terms(NamedTuple):
         max_scale: Largest ratio of lengths, max_stretch: of height to width.
         frame_height: Of the frame, frame_width: likewise, in pixels.
         largest_cell: Pixels of the largest cell.
+        coarse_step: Pixels that 1 stands for in SourceTable.coarse.
     """
 
     mask_weight: float
@@ -396,6 +401,7 @@ class Terms(NamedTuple):
     frame_height: int
     frame_width: int
     largest_cell: int
+    coarse_step: int
 
 
 @inlined
@@ -428,10 +434,17 @@ def mask_overlap(box: Box, words: Array, other_box: Box, other_at: Address) -> i
 
 
 @inlined
-def context_overlap(query: QueryTable, sources: SourceTable, source: int, box: Box) -> int:
-    """Pixels in both enlarged boxes whose labels agree and are not void."""
+def context_overlap(
+    query: QueryTable, sources: SourceTable, source: int, box: Box, needed: int
+) -> int:
+    """Pixels in both enlarged boxes whose labels agree and are not void.
+
+    -1 as soon as it is sure that they are fewer than needed; most rows are no more than that.
+    """
     top, bottom = max(query.context_box[0], box[0]), min(query.context_box[2], box[2])
     left, right = max(query.context_box[1], box[1]), min(query.context_box[3], box[3])
+    if left >= right:
+        return 0
     row_at, end_at = sources.run_row_at[source], sources.run_end_at[source]
     label_at = sources.run_label_at[source]
     agreed = 0
@@ -456,6 +469,8 @@ def context_overlap(query: QueryTable, sources: SourceTable, source: int, box: B
                 agreed += popcount(query.planes[y, plane, last] & ended)
             x = end
             j += unsigned(1)
+        if agreed + (bottom - 1 - y) * (right - left) < needed:
+            return -1
     return agreed
 
 
@@ -595,11 +610,18 @@ def shape_ratio(
 
 @inlined
 def context_ratio(
-    table: Table, sources: SourceTable, query: QueryTable, terms: Terms, i: int
+    table: Table, sources: SourceTable, query: QueryTable, terms: Terms, i: int, least: float
 ) -> float:
-    """IoU of the layouts around query and row i."""
+    """IoU of the layouts around query and row i; -1 where it is sure to be below least."""
     enlarged = enlarge(box_at(table.box, i), terms.frame_height, terms.frame_width)
-    shared = context_overlap(query, sources, table.source[i], enlarged)
+    both = terms.context_area + signed(table.context_area[i])
+    needed = 0
+    if least > 0.0:
+        # One pixel less than what solves for the intersection: rounding may not decide.
+        needed = int(least * both / (1.0 + least)) - 1
+    shared = context_overlap(query, sources, table.source[i], enlarged, needed)
+    if shared < 0:
+        return -1.0
     return ratio(shared, terms.context_area, signed(table.context_area[i]))
 
 
@@ -623,7 +645,7 @@ def complete_parts(
     for p in range(places.shape[0]):
         i = places[p]
         if np.isnan(parts[p, 1]):
-            parts[p, 1] = context_ratio(table, sources, query, terms, i)
+            parts[p, 1] = context_ratio(table, sources, query, terms, i, 0.0)
         if np.isnan(parts[p, 2]):
             parts[p, 2] = 0.0
             if terms.compare_shape and shape_allowed(query.box, box_at(table.box, i), terms):
@@ -659,7 +681,9 @@ def insert(
 
 
 @inlined
-def context_bound(query: QueryTable, sources: SourceTable, source: int, box: Box) -> int:
+def context_bound(
+    query: QueryTable, sources: SourceTable, source: int, box: Box, coarse_step: int
+) -> int:
     """Bound the agreement of the layouts from the classes of each cell; never below the truth."""
     top, bottom = max(query.context_box[0], box[0]), min(query.context_box[2], box[2])
     left, right = max(query.context_box[1], box[1]), min(query.context_box[3], box[3])
@@ -673,22 +697,23 @@ def context_bound(query: QueryTable, sources: SourceTable, source: int, box: Box
             if width <= 0:
                 continue
             cell = r * CELL_COLUMNS + c
-            agreed = signed(sources.coarse[source, cell, 2 * CELL_LABELS])
+            agreed = signed(sources.coarse[source, cell, 2 * CELL_LABELS]) * coarse_step
             for n in range(CELL_LABELS):
                 here = query.context_counts[cell, sources.coarse[source, cell, n]]
-                there = sources.coarse[source, cell, CELL_LABELS + n]
-                agreed += min(signed(here), signed(there))
+                there = signed(sources.coarse[source, cell, CELL_LABELS + n]) * coarse_step
+                agreed += min(signed(here), there)
             total += min(agreed, height * width)
     return total
 
 
 @inlined
-def bound_row(
-    table: Table, sources: SourceTable, query: QueryTable, terms: Terms, i: int, least: float
-) -> tuple[float, float, float]:
-    """Bound the score of row i, no further than needed to fall below least.
+def bound_nearby(
+    table: Table, query: QueryTable, terms: Terms, i: int, least: float
+) -> tuple[float, float, float, float, int]:
+    """Bound the score of row i from the table's arrays, which are read in order.
 
-    Returns the bound, and in it the weighted context and the shape IoU.
+    Goes no further than needed to fall below least. Returns the bound, and in it the weighted
+    context, the mask IoU, the shape IoU, and the pixels that may agree.
     """
     box = box_at(table.box, i)
     enlarged = enlarge(box, terms.frame_height, terms.frame_width)
@@ -697,29 +722,76 @@ def bound_row(
     rest = 0.0
     if terms.context_weight > 0.0:
         pixels = min(box_overlap(query.context_box, enlarged), terms.context_area, context_area)
-        rest = terms.context_weight * ratio(pixels, terms.context_area, context_area)
+        if pixels > 0:
+            rest = terms.context_weight * ratio(pixels, terms.context_area, context_area)
         bound = terms.mask_weight + rest
         if bound < least:
-            return bound, rest, 1.0
-    area = signed(table.area[i])
-    shared = min(box_overlap(query.box, box), terms.area, area)
-    fit = ratio(shared, terms.area, area)
-    if shared > 0 and terms.mask_weight * fit + rest >= least:
-        shared = min(shared, cell_bound(table.cells, i, query, terms.largest_cell))
+            return bound, rest, 1.0, 1.0, pixels
+    shared = box_overlap(query.box, box)
+    fit = 0.0
+    if shared > 0:
+        area = signed(table.area[i])
+        shared = min(shared, terms.area, area)
         fit = ratio(shared, terms.area, area)
+        if terms.mask_weight * fit + rest >= least:
+            shared = min(shared, cell_bound(table.cells, i, query, terms.largest_cell))
+            fit = ratio(shared, terms.area, area)
     by_shape = 0.0
     if terms.compare_shape and shape_allowed(query.box, box, terms):
         common = shape_bound(table.shape_cells, i, query)
         by_shape = ratio(common, signed(table.shape_area[i]), terms.shape_area)
     bound = terms.mask_weight * max(fit, by_shape) + rest
+    return bound, rest, fit, by_shape, pixels
+
+
+@inlined
+def tighten_bound(
+    table: Table,
+    sources: SourceTable,
+    query: QueryTable,
+    terms: Terms,
+    i: int,
+    least: float,
+    nearby: tuple[float, float, float, float, int],
+) -> tuple[float, float, float]:
+    """Lower what bound_nearby said of row i, from its source and its shape, which lie anywhere.
+
+    Returns the bound, and in it the weighted context and the shape IoU.
+    """
+    bound, rest, fit, by_shape, pixels = nearby
     if bound >= least and pixels > 0:
-        pixels = min(pixels, context_bound(query, sources, table.source[i], enlarged))
+        context_area = signed(table.context_area[i])
+        enlarged = enlarge(box_at(table.box, i), terms.frame_height, terms.frame_width)
+        agreed = context_bound(query, sources, table.source[i], enlarged, terms.coarse_step)
+        pixels = min(pixels, agreed)
         rest = terms.context_weight * ratio(pixels, terms.context_area, context_area)
         bound = terms.mask_weight * max(fit, by_shape) + rest
     if bound >= least and by_shape > fit:
         by_shape = shape_ratio(table, sources, query, terms, i)
         bound = terms.mask_weight * max(fit, by_shape) + rest
     return bound, rest, by_shape
+
+
+@inlined
+def touch_row(table: Table, sources: SourceTable, i: int) -> int:
+    """Load a little of what comparing row i will read.
+
+    These loads wait for memory side by side; those of the comparisons wait one after another, which
+    made up a tenth of a query on a million segments. The sum is of no use but this: whoever adds
+    such sums asks if they are EVERY_BIT, which so few bytes never are, or the compiler would drop
+    the loads.
+    """
+    source = table.source[i]
+    row_at = sources.run_row_at[source]
+    top, bottom = signed(table.box[i, 0]), signed(table.box[i, 2]) - 1
+    first = unsigned(load_32(row_at + unsigned(4 * top)))
+    last = unsigned(load_32(row_at + unsigned(4 * bottom)))
+    loaded: int = unsigned(0) + load_8(table.word_at[i])
+    loaded += load_8(sources.run_end_at[source] + unsigned(2) * first)
+    loaded += load_8(sources.run_end_at[source] + unsigned(2) * last)
+    loaded += load_8(sources.run_label_at[source] + first)
+    loaded += load_8(sources.run_label_at[source] + last)
+    return loaded
 
 
 @compiled
@@ -745,7 +817,14 @@ def compare_rows(
     least = scores[k - 1] if found == k else -1.0
     compared = 0
     part = np.empty(3, np.float64)
-    for n in falling_order(bounds, terms.mask_weight + terms.context_weight):
+    order = falling_order(bounds, terms.mask_weight + terms.context_weight)
+    touched = unsigned(0)
+    for p in range(order.shape[0]):
+        if p % TOUCHED_ROWS == 0:
+            for m in order[p : p + TOUCHED_ROWS]:
+                if bounds[m] >= least:
+                    touched += touch_row(table, sources, rows[m])
+        n = order[p]
         if bounds[n] < least:
             continue
         i = rows[n]
@@ -761,12 +840,30 @@ def compare_rows(
             continue
         score = terms.mask_weight * fit
         if terms.context_weight > 0.0:
-            part[1] = context_ratio(table, sources, query, terms, i)
+            missing = (least - score) / terms.context_weight
+            part[1] = context_ratio(table, sources, query, terms, i, missing)
+            if part[1] < 0.0:
+                continue
             score += terms.context_weight * part[1]
         found = insert(scores, places, parts, found, table.segment_id, score, i, part)
         if found == k:
             least = scores[k - 1]
+    if touched == EVERY_BIT:
+        return found, 0
     return found, compared
+
+
+@inlined
+def touch_bound(table: Table, sources: SourceTable, query: QueryTable, terms: Terms, i: int) -> int:
+    """Load a little of what tighten_bound will read of row i; see touch_row."""
+    source = table.source[i]
+    cell = query.context_range[0] * CELL_COLUMNS + query.context_range[2]
+    loaded: int = unsigned(0) + sources.coarse[source, cell, 0]
+    if terms.compare_shape:
+        address = sources.shape_at[source] + unsigned(8 * SHAPE_WORDS * table.row[i])
+        loaded += load_8(address)
+        loaded += load_8(address + unsigned(64))
+    return loaded
 
 
 @compiled
@@ -795,9 +892,13 @@ def search_rows(
     order = falling_order(block_bounds, terms.mask_weight + terms.context_weight)
     k = scores.shape[0]
     least = -1.0
-    found = 0
+    # Not a literal 0, for which compare_rows would be compiled once more.
+    found = signed(0)
     compared = 0
+    touched = unsigned(0)
     batch = np.empty(BATCH_BLOCKS * BLOCK_ROWS, np.int64)
+    pixels = np.empty(BATCH_BLOCKS * BLOCK_ROWS, np.int64)
+    fits = np.empty(BATCH_BLOCKS * BLOCK_ROWS, np.float64)
     bounds = np.empty(BATCH_BLOCKS * BLOCK_ROWS, np.float64)
     rests = np.empty(BATCH_BLOCKS * BLOCK_ROWS, np.float64)
     by_shapes = np.empty(BATCH_BLOCKS * BLOCK_ROWS, np.float64)
@@ -809,11 +910,22 @@ def search_rows(
             for i in range(b * BLOCK_ROWS, min((b + 1) * BLOCK_ROWS, rows)):
                 if allowed.shape[0] and not allowed[i]:
                     continue
-                bound, rest, by_shape = bound_row(table, sources, query, terms, i, least)
-                if bound >= least:
-                    batch[size], bounds[size] = i, bound
-                    rests[size], by_shapes[size] = rest, by_shape
+                nearby = bound_nearby(table, query, terms, i, least)
+                if nearby[0] >= least:
+                    batch[size], pixels[size] = i, nearby[4]
+                    bounds[size], rests[size], fits[size], by_shapes[size] = nearby[:4]
                     size += 1
+        for n in range(size):
+            touched += touch_bound(table, sources, query, terms, batch[n])
+        near, size = size, 0
+        for n in range(near):
+            i = batch[n]
+            nearby = (bounds[n], rests[n], fits[n], by_shapes[n], pixels[n])
+            bound, rest, by_shape = tighten_bound(table, sources, query, terms, i, least, nearby)
+            if bound >= least:
+                batch[size], bounds[size] = i, bound
+                rests[size], by_shapes[size] = rest, by_shape
+                size += 1
         if size:
             found, more = compare_rows(
                 table,
@@ -833,6 +945,8 @@ def search_rows(
             if found == k:
                 least = scores[k - 1]
     complete_parts(table, sources, query, terms, places[:found], parts)
+    if touched == EVERY_BIT:
+        return found, 0
     return found, compared
 
 
@@ -842,36 +956,30 @@ def score_rows(
     sources: SourceTable,
     query: QueryTable,
     terms: Terms,
-    allowed: Array,
     proposed: Array,
     scores: Array,
     places: Array,
     parts: Array,
 ) -> tuple[int, int]:
-    """Rank the proposed rows (P,) int64 by their exact scores; -1 is no proposal."""
-    batch = np.empty(proposed.shape[0], np.int64)
+    """Rank the proposed rows (P,) int64 by their exact scores, best K as search_rows does."""
     bounds = np.empty(proposed.shape[0], np.float64)
     rests = np.empty(proposed.shape[0], np.float64)
     by_shapes = np.empty(proposed.shape[0], np.float64)
-    size = 0
-    for i in proposed:
-        if i < 0 or (allowed.shape[0] and not allowed[i]):
-            continue
-        batch[size] = i
-        bounds[size], rests[size], by_shapes[size] = bound_row(
-            table, sources, query, terms, i, -1.0
+    for n in range(proposed.shape[0]):
+        nearby = bound_nearby(table, query, terms, proposed[n], -1.0)
+        bounds[n], rests[n], by_shapes[n] = tighten_bound(
+            table, sources, query, terms, proposed[n], -1.0, nearby
         )
-        size += 1
     found, compared = compare_rows(
         table,
         sources,
         query,
         terms,
-        batch[:size],
-        bounds[:size],
-        rests[:size],
-        by_shapes[:size],
-        0,
+        proposed,
+        bounds,
+        rests,
+        by_shapes,
+        signed(0),
         scores,
         places,
         parts,
@@ -1044,9 +1152,14 @@ def encode_contexts(
 
 @compiled
 def coarse_layouts(
-    sources: SourceTable, row_edges: Array, column_edges: Array, counts: Array, coarse: Array
+    sources: SourceTable,
+    row_edges: Array,
+    column_edges: Array,
+    step: int,
+    counts: Array,
+    coarse: Array,
 ) -> None:
-    """Write what SourceTable.coarse holds to coarse (S, 128, 8), zero.
+    """Write what SourceTable.coarse holds to coarse (S, 128, 8), zero, in steps of so many pixels.
 
     counts (1, 128, classes) int32 is working space.
     """
@@ -1067,9 +1180,10 @@ def coarse_layouts(
             for n in range(CELL_LABELS):
                 best = np.argmax(counts[0, cell])
                 coarse[source, cell, n] = best
-                coarse[source, cell, CELL_LABELS + n] = counts[0, cell, best]
+                coarse[source, cell, CELL_LABELS + n] = (counts[0, cell, best] + step - 1) // step
                 counts[0, cell, best] = 0
-            coarse[source, cell, 2 * CELL_LABELS] = counts[0, cell].sum()
+            others = counts[0, cell].sum()
+            coarse[source, cell, 2 * CELL_LABELS] = (others + step - 1) // step
 
 
 @compiled

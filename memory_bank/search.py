@@ -1,5 +1,6 @@
 """Retrieval from open shards: filters first, then exact or proposed search, then exact scores."""
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -16,6 +17,7 @@ from scenequilt.memory_bank.descriptor import (
     Runs,
     cell_counts,
     cell_edges,
+    coarse_step_px,
     describe,
     encode_runs,
     largest_cell_px,
@@ -51,6 +53,8 @@ from scenequilt.memory_bank.segment import Box, Candidate, Query, Retrieval
 from scenequilt.memory_bank.table import BankRows, ShardArrays, address_of, build_table, list_rows
 from scenequilt.memory_bank.taxonomy import VOID, Taxonomy
 from scenequilt.memory_bank.where import SourceNames, Where
+
+_LOG = logging.getLogger(__name__)
 
 Search = Literal["exact", "faiss", "auto"]
 SEARCHES: tuple[Search, ...] = ("exact", "faiss", "auto")
@@ -153,6 +157,7 @@ class Searcher:
         self._index: Index | None = None
         self._index_orders: dict[int, str] = {}
         self._index_checked: set[int] = set()
+        self._index_failed = False
         self.taxonomy = taxonomy
         self.frame_hw = frame_hw
         self.threads = threads
@@ -220,7 +225,10 @@ class Searcher:
             weights: Weights of mask and context; None means 1 and 1.
             limits: How far a thing may be moved; None means the defaults.
             search: "exact" compares with the whole class. "faiss" compares with what the index
-                proposes. "auto" is exact, which is quick enough up to millions of segments a class.
+                proposes, or with the whole class where few segments pass the filters or the index
+                proposes fewer than k. "auto" is exact, which is quick enough, up to two million
+                segments a class, and "faiss" above; if the index cannot be used, it is exact too,
+                and a warning is logged once. Retrieval.search says which one answered.
             exclude_sources: Ids of photographs that may not answer, e.g. the query's own.
             allow_empty: True returns no candidates where the filters leave none.
             threads: Threads to use; None means what the searcher was made with.
@@ -288,15 +296,21 @@ class Searcher:
         places = np.empty(count, np.int64)
         parts = np.empty((count, 3), np.float64)
         terms = self._terms(query, weights, limits)
-        before = (table, self._rows.sources, query.table, terms, passing.allowed)
+        before = (table, self._rows.sources, query.table, terms)
         after = (scores, places, parts)
         proposed = self._propose(query, k, weights, search, table, terms, passing)
         if proposed is None:
-            found, compared = search_rows(*before, *after)
+            found, compared = search_rows(*before, passing.allowed, *after)
         else:
             found, compared = score_rows(*before, proposed, *after)
         candidates = self._candidates(table, places[:found], scores[:found], parts[:found])
-        return Retrieval(candidates, in_class, dict(passing.removed), int(compared))
+        return Retrieval(
+            candidates,
+            in_class,
+            dict(passing.removed),
+            int(compared),
+            "exact" if proposed is None else "faiss",
+        )
 
     def _candidates(
         self,
@@ -360,12 +374,9 @@ class Searcher:
         """Return the rows that the index proposes, or None where the whole class is compared."""
         if search == "exact" or (search == "auto" and len(table.area) <= AUTO_EXACT_ROWS):
             return None
-        try:
-            index = self._opened_index(query.class_id, table)
-        except FaissError:
-            if search == "auto":
-                return None
-            raise
+        index = self._index_for(query.class_id, table, search)
+        if index is None:
+            return None
         count = max(index.settings.proposals, 4 * k)
         if passing.passed <= count:
             return None
@@ -376,7 +387,26 @@ class Searcher:
             )
             found = index.classes[query.class_id, kind]
             proposed.append(found.propose(descriptor, count, passing.allowed))
-        return np.unique(np.concatenate(proposed))
+        rows = np.unique(np.concatenate(proposed))
+        rows = rows[rows >= 0]
+        if len(passing.allowed):
+            # A GPU proposes without looking at the filter.
+            rows = rows[passing.allowed[rows] != 0]
+        return rows if len(rows) >= k else None
+
+    def _index_for(self, class_id: int, table: Table, search: Search) -> Index | None:
+        """Return the index; None where "auto" has to do without, which is logged once."""
+        if search == "faiss":
+            return self._opened_index(class_id, table)
+        with self._lock:
+            if self._index_failed:
+                return None
+            try:
+                return self._opened_index(class_id, table)
+            except FaissError as error:
+                self._index_failed = True
+                _LOG.warning("every segment of a class is compared: %s", error)
+                return None
 
     def _opened_index(self, class_id: int, table: Table) -> Index:
         with self._lock:
@@ -426,6 +456,7 @@ class Searcher:
         with self._lock:
             self._index = None
             self._index_checked.clear()
+            self._index_failed = False
         return report
 
     def _terms(self, query: EncodedQuery, weights: ScoreWeights, limits: ShapeLimits) -> Terms:
@@ -441,6 +472,7 @@ class Searcher:
             self.frame_hw[0],
             self.frame_hw[1],
             largest_cell_px(self.frame_hw),
+            coarse_step_px(self.frame_hw),
         )
 
     def _encode(self, queries: Sequence[Query]) -> list[EncodedQuery]:

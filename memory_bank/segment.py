@@ -150,12 +150,15 @@ class Retrieval:
         in_class: Segments of the class in the bank.
         removed: Segments that each filter took away, by its name, in the order they were applied.
         compared: Segments whose exact score was computed.
+        search: "exact" if the whole class was compared or ruled out by bounds, "faiss" if the index
+            proposed what was compared.
     """
 
     candidates: tuple[Candidate, ...]
     in_class: int
     removed: dict[str, int] = field(default_factory=dict)
     compared: int = 0
+    search: Literal["exact", "faiss"] = "exact"
 
 
 @dataclass(frozen=True, eq=False)

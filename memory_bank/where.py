@@ -1,5 +1,6 @@
 """Which segments may answer: filters on their source and their size, applied before ranking."""
 
+import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -10,10 +11,14 @@ from numpy.typing import NDArray
 
 KEYS = ("licence", "split", "sequence", "source", "area", "cut")
 
-_FORM = re.compile(r"^\s*([A-Za-z_]+)\s*(!=|>=|<=|=|>|<)\s*(.*?)\s*$")
+NAMES_SHOWN = 3
+"""Names of the bank that a refused filter is shown beside its own."""
+
+_FORM = re.compile(r"^\s*([A-Za-z_]+)\s*(!=|>=|<=|=|>|<)\s*(.*?)\s*$", re.DOTALL)
+_NAME = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^",\s][^,]*|))\s*(,|\Z)')
 _HELP = (
-    "expected KEY=VALUE[,VALUE...] or KEY!=VALUE with key licence, split, sequence or source; "
-    "area>=PIXELS or area<=PIXELS; cut=yes or cut=no"
+    "expected KEY=VALUE[,VALUE...] or KEY!=VALUE with key licence, split, sequence or source, a "
+    'value with a comma in it as "VALUE"; area>=PIXELS or area<=PIXELS; cut=yes or cut=no'
 )
 
 
@@ -22,6 +27,7 @@ class Where:
     """Filters on the bank's segments, whatever their class; a segment must pass all of them.
 
     Names are compared as they stand in the bank; "" is the name of what a dataset does not say.
+    check_where refuses those that the bank does not know.
 
     Attributes:
         licences: Licences allowed, or None for any.
@@ -38,7 +44,8 @@ class Where:
             those that do not, None for both.
 
     Raises:
-        ValueError: If an area is negative, or the least is larger than the largest.
+        ValueError: If an area is negative, or the least is larger than the largest, or no name at
+            all is allowed.
         TypeError: If names come as one string.
     """
 
@@ -62,6 +69,8 @@ class Where:
                     raise TypeError(f"{name} is {value!r}, expected a tuple of names")
                 if value is not None:
                     object.__setattr__(self, name, tuple(sorted(set(value))))
+            if getattr(self, key) == ():
+                raise ValueError(f"{key} is empty, so no segment can pass; None allows every one")
         for name in ("min_area_px", "max_area_px"):
             value = getattr(self, name)
             if value is not None and value < 0:
@@ -143,12 +152,17 @@ class SourceFilter:
     @property
     def expression(self) -> str:
         """The filter as parse_where reads it."""
-        return f"{self.key}{'=' if self.allow else '!='}{','.join(sorted(self.names))}"
+        names = ",".join(_quoted(name) for name in sorted(self.names))
+        return f"{self.key}{'=' if self.allow else '!='}{names}"
+
+    def name_of(self, source: SourceNames) -> str:
+        """Return the photograph's name that the filter looks at."""
+        name: str = getattr(source, "source_id" if self.key == "source" else self.key)
+        return name
 
     def passes(self, source: SourceNames) -> bool:
         """Say if the photograph's segments pass."""
-        attribute = "source_id" if self.key == "source" else self.key
-        return (getattr(source, attribute) in self.names) == self.allow
+        return (self.name_of(source) in self.names) == self.allow
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,10 +191,42 @@ class SegmentFilter:
         return passing
 
 
+def check_where(where: Where, sources: Iterable[SourceNames]) -> None:
+    """Refuse filters that name what none of the photographs has.
+
+    Such a name is misspelt or meant for another bank. To refuse a sequence that is called otherwise
+    in the bank would keep nothing out of a picture, without a word.
+
+    Args:
+        where: The filters.
+        sources: The photographs of the bank.
+
+    Raises:
+        ValueError: If a name is not among them; the message has the filter, the name, and the
+            nearest names that are.
+    """
+    photographs = list(sources)
+    for found in where.source_filters():
+        known = {found.name_of(source) for source in photographs}
+        unknown = sorted(found.names - known)
+        if unknown:
+            name = unknown[0]
+            # By likeness of the letters; where nothing is alike, the first of all names.
+            near = difflib.get_close_matches(name, sorted(known), NAMES_SHOWN)
+            shown = near or sorted(known)[:NAMES_SHOWN]
+            raise ValueError(
+                f"filter {found.expression!r}: no photograph of the bank has the {found.key} "
+                f"{name!r}; {'the nearest' if near else 'some'} of {len(known)} there are: "
+                f"{', '.join(repr(other) for other in shown) or 'none'}"
+            )
+
+
 def parse_where(expressions: Iterable[str]) -> Where:
     """Read filters such as "split=train", "sequence!=0006R0,0016E5", "area>=200", "cut=no".
 
-    A key given several times allows, or refuses, the names of all its expressions.
+    A key given several times allows, or refuses, the names of all its expressions. A name with a
+    comma, or with space at its ends, stands in double quotes, and a quote in it twice:
+    'licence="CC BY 4.0, Smith"'.
 
     Raises:
         ValueError: If an expression is none of these; the message names it and the forms.
@@ -230,8 +276,32 @@ def _with_cut(where: Where, expression: str, operator: str, text: str) -> Where:
 def _with_names(where: Where, expression: str, key: str, operator: str, text: str) -> Where:
     if operator not in ("=", "!="):
         raise ValueError(f"filter {expression!r}: {key} takes = or !=; {_HELP}")
-    names = tuple(name.strip() for name in text.split(","))
+    names = _split_names(expression, text)
     attribute = f"{key}s" if operator == "=" else f"not_{key}s"
     before = getattr(where, attribute)
     changed: dict[str, Any] = {attribute: (before or ()) + names}
     return replace(where, **changed)
+
+
+def _split_names(expression: str, text: str) -> tuple[str, ...]:
+    """Read names that commas part; what stands in double quotes is one name."""
+    names = []
+    at = 0
+    while True:
+        form = _NAME.match(text, at)
+        if form is None:
+            raise ValueError(
+                f"filter {expression!r}: the double quotes do not enclose whole names; {_HELP}"
+            )
+        quoted, plain = form[1], form[2]
+        names.append(plain.strip() if quoted is None else quoted.replace('""', '"'))
+        if not form[3]:
+            return tuple(names)
+        at = form.end()
+
+
+def _quoted(name: str) -> str:
+    """Return a name as _split_names reads it."""
+    if "," in name or name.startswith('"') or name != name.strip():
+        return '"' + name.replace('"', '""') + '"'
+    return name

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from scenequilt.memory_bank.datasets.files import OWN_CLASSES
 from scenequilt.memory_bank.datasets.interface import Repair
 from scenequilt.memory_bank.datasets.layout_file import Companions, companions, read_layout
 from scenequilt.memory_bank.errors import LabelError
@@ -16,6 +17,13 @@ from scenequilt.memory_bank.taxonomy import VOID, Taxonomy
 
 NOT_LABELS = ("_instanceIds", "_color", "_instanceTrainIds", "_polygons")
 """Endings of files that lie beside Cityscapes label maps and are none."""
+
+
+OTHER_CLASSES = (
+    "if the layout has other classes than the bank, say what its values mean with --classes FILE, a "
+    "classes.json whose names are the bank's"
+)
+"""Remedy for a layout's value that is no class of the bank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +106,7 @@ def read_layout_file(
         instance_path=beside.instance_path,
         depth_path=beside.depth_path,
         repair=repair,
+        unknown_remedy=OTHER_CLASSES if classes is None else OWN_CLASSES,
     )
     if classes is not None:
         layout = in_taxonomy(layout, taxonomy, where=str(path))

@@ -78,13 +78,17 @@ class CocoPanopticReader(FolderReader):
                     address="" if image is None else image.address,
                 )
 
+    def files(self, entry: Entry) -> list[Path]:
+        """List the files of an entry, and the annotations of its split."""
+        return [*super().files(entry), self._annotation_file(entry)]
+
     def read_layout(self, entry: Entry) -> Layout:
         """Read the layout of an entry from its segment ids.
 
         Raises:
             DatasetError: If the file is unreadable, or holds a segment that is not in the JSON.
         """
-        path = self.root / "annotations" / f"panoptic_{entry.split}.json"
+        path = self._annotation_file(entry)
         segments = read_coco(path).segments.get(entry.source_id)
         if segments is None:
             raise DatasetError(f"{entry.label_path}: label map is not listed in {path}")
@@ -107,6 +111,9 @@ class CocoPanopticReader(FolderReader):
                 "both files again, or leave this photograph out"
             )
         return Layout(values[place], instances[place], self.taxonomy)
+
+    def _annotation_file(self, entry: Entry) -> Path:
+        return self.root / "annotations" / f"panoptic_{entry.split}.json"
 
     def _tables(
         self, segments: Sequence[CocoSegment], path: Path

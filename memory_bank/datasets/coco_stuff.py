@@ -110,6 +110,13 @@ class CocoStuffReader(FolderReader):
                     address="" if image is None else image.address,
                 )
 
+    def files(self, entry: Entry) -> list[Path]:
+        """List the files of an entry, and the annotations if its objects are drawn from them."""
+        found = super().files(entry)
+        if entry.instance_path is None:
+            found.append(self._annotation_file(entry.split))
+        return found
+
     def read_layout(self, entry: Entry) -> Layout:
         """Read the layout of an entry, with objects from its file, from polygons, or derived.
 
@@ -122,6 +129,7 @@ class CocoStuffReader(FolderReader):
             instance_path=entry.instance_path,
             repair=self.repair,
             label_form="ids",
+            unknown_remedy=self.unknown_remedy,
             instance_form="over_labels",
         )
         annotations = self._annotations(entry.split)
@@ -131,8 +139,11 @@ class CocoStuffReader(FolderReader):
         instance_map = _draw_objects(layout.label_map, objects, self.taxonomy)
         return Layout(layout.label_map, instance_map, self.taxonomy)
 
+    def _annotation_file(self, split: str) -> Path:
+        return self.root / "annotations" / f"instances_{split}.json"
+
     def _annotations(self, split: str) -> CocoFile | None:
-        path = self.root / "annotations" / f"instances_{split}.json"
+        path = self._annotation_file(split)
         return read_coco(path) if path.is_file() else None
 
 

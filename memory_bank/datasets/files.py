@@ -111,7 +111,21 @@ def read_raster(path: Path, what: str) -> Raster:
     return Raster(path, picture.format == "JPEG", picture.mode, values)
 
 
-def decode_ids(raster: Raster, taxonomy: Taxonomy, repair: Repair = "none") -> NDArray[np.uint8]:
+OWN_CLASSES = (
+    "list it in classes.json as a class or in void_ids, or name another form with --reader"
+)
+"""Remedy for an unknown value where the dataset brings its own list of classes."""
+
+FIXED_CLASSES = (
+    "the values of this form are fixed: name another form with --reader, or bring the dataset into "
+    "the plain form, whose classes.json lists its own"
+)
+"""Remedy for an unknown value in a published form."""
+
+
+def decode_ids(
+    raster: Raster, taxonomy: Taxonomy, repair: Repair = "none", *, remedy: str = OWN_CLASSES
+) -> NDArray[np.uint8]:
     """Turn the file ids of a label file into class ids.
 
     A map whose ids were blended along its borders is refused even if every blend is a class: in a
@@ -123,6 +137,7 @@ def decode_ids(raster: Raster, taxonomy: Taxonomy, repair: Repair = "none") -> N
         raster: One channel of 8 or 16 bits.
         taxonomy: The classes and their file ids.
         repair: What to do with blends, and with values that are neither a class nor void.
+        remedy: What a user can do about a value that is no class, for the message.
 
     Returns:
         (H, W) uint8 class ids, 255 = void.
@@ -155,7 +170,9 @@ def decode_ids(raster: Raster, taxonomy: Taxonomy, repair: Repair = "none") -> N
     present = np.flatnonzero(counts)
     unknown = present[table[present] < 0]
     if unknown.size and repair == "none":
-        raise LabelError(_unknown_ids(raster, taxonomy, unknown, int(counts[unknown].sum())))
+        raise LabelError(
+            _unknown_ids(raster, taxonomy, unknown, int(counts[unknown].sum()), remedy)
+        )
     between, found, borders = mark_between(np.ascontiguousarray(values))
     is_smoothed = borders >= _ENOUGH_BORDERS and found > _SMOOTHED_SHARE * borders
     if is_smoothed and repair == "none":
@@ -342,19 +359,18 @@ def _ranges(values: Iterable[int]) -> str:
     return ", ".join(f"{low}-{high}" if low < high else f"{low}" for low, high in runs)
 
 
-def _unknown_ids(raster: Raster, taxonomy: Taxonomy, unknown: NDArray[np.intp], pixels: int) -> str:
+def _unknown_ids(
+    raster: Raster, taxonomy: Taxonomy, unknown: NDArray[np.intp], pixels: int, remedy: str
+) -> str:
     first = int(unknown[0])
     y, x = np.argwhere(raster.values == first)[0].tolist()
     others = ", ".join(str(value) for value in unknown[1:6])
     more = f", also {others}" + (", ..." if unknown.size > 6 else "") if others else ""
     found = f"value {first} at x={x} y={y}{more} ({pixels} pixels)"
     if unknown.tolist() == [VOID]:
-        remedy = "if 255 means void here, add it to void_ids in classes.json"
+        remedy += "; --repair nearest takes 255 for void"
     else:
-        remedy = (
-            "list it in classes.json as a class or in void_ids, or name another form with --reader; "
-            "if anti-aliasing or resizing made it, read with --repair nearest"
-        )
+        remedy += "; if anti-aliasing or resizing made it, read with --repair nearest"
     return f"{raster.path}: label map holds {found}, expected {_expected_ids(taxonomy)}; {remedy}"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from scenequilt.memory_bank.datasets.files import (
+    FIXED_CLASSES,
     PHOTOGRAPH_SUFFIXES,
     has_exif_rotation,
     read_photograph,
@@ -21,6 +22,9 @@ from scenequilt.memory_bank.layout import Layout
 from scenequilt.memory_bank.taxonomy import Taxonomy
 
 logger = logging.getLogger(__name__)
+
+_SEVERAL = ".*"
+"""Suffix of a path that stands for several files of one name; no form accepts it for a file."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,9 @@ class FolderReader(ABC):
 
     expects: ClassVar[str]
     """What the form looks like, for messages."""
+
+    unknown_remedy: ClassVar[str] = FIXED_CLASSES
+    """What a user can do about a label value that is no class, for messages."""
 
     root: Path
     taxonomy: Taxonomy
@@ -87,12 +94,29 @@ class FolderReader(ABC):
             )
         return chosen
 
+    def files(self, entry: Entry) -> list[Path]:
+        """List every file that what read(entry) returns depends on, missing ones included.
+
+        A path that stands for several files (see files_by_name) counts as missing.
+        """
+        paths = (entry.image_path, entry.label_path, entry.instance_path, entry.depth_path)
+        return [path for path in paths if path is not None]
+
     def read(self, entry: Entry) -> LabelledPhotograph:
         """Read one photograph with its layout.
 
         Raises:
-            DatasetError: If a file is missing or unreadable, sizes differ, or a value is unknown.
+            DatasetError: If a file is missing, there twice or unreadable, sizes differ, or a value
+                is unknown.
         """
+        for path in (entry.image_path, entry.label_path, entry.instance_path, entry.depth_path):
+            if path is not None and path.suffix == _SEVERAL:
+                raise DatasetError(_several_files(path))
+        if not entry.image_path.is_file() and not entry.label_path.is_file():
+            raise DatasetError(
+                f"{entry.image_path}: photograph and label map {entry.label_path} are both "
+                f"missing; add them, or take {entry.source_id!r} off the list that names it"
+            )
         if not entry.image_path.is_file():
             raise DatasetError(
                 f"{entry.label_path}: label map without photograph; expected {entry.image_path}: "
@@ -130,6 +154,7 @@ class FolderReader(ABC):
             depth_path=entry.depth_path,
             repair=self.repair,
             label_form="ids",
+            unknown_remedy=self.unknown_remedy,
         )
 
 
@@ -138,13 +163,13 @@ def files_by_name(
 ) -> dict[str, Path]:
     """List the files of a folder by their names without ending and suffix.
 
+    Where files differ in their suffix only, none of them is chosen: the name has the path "NAME.*",
+    which stands for several files, and reading such an entry says which.
+
     Args:
         folder: Looked at without its subfolders; one that does not exist is empty.
         suffixes: Accepted suffixes, in any case.
         ending: What the name ends with before the suffix, e.g. "_leftImg8bit".
-
-    Raises:
-        DatasetError: If two files differ in their suffix only.
     """
     found: dict[str, Path] = {}
     if not folder.is_dir():
@@ -157,12 +182,16 @@ def files_by_name(
         if suffix.lower() not in suffixes or stem.startswith(".") or not stem.endswith(ending):
             continue
         name = stem.removesuffix(ending)
-        if name in found:
-            raise DatasetError(
-                f"{folder / file_name}: {found[name].name} has the same name; keep one of the two"
-            )
-        found[name] = folder / file_name
+        found[name] = folder / (f"{stem}{_SEVERAL}" if name in found else file_name)
     return found
+
+
+def _several_files(path: Path) -> str:
+    """Say which files a path stands for that files_by_name made of several."""
+    there = sorted(other.name for other in path.parent.iterdir() if other.stem == path.stem)
+    return (
+        f"{path.parent / there[-1]}: {' and '.join(there[:-1])} has the same name; keep one of them"
+    )
 
 
 def subfolders(folder: Path) -> list[Path]:

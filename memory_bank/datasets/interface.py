@@ -81,6 +81,13 @@ class DatasetReader(Protocol):
         """
         ...
 
+    def files(self, entry: Entry) -> list[Path]:
+        """List every file that what read(entry) returns depends on, missing ones included.
+
+        A build that is resumed is refused if one of them is another one meanwhile.
+        """
+        ...
+
     def read(self, entry: Entry) -> LabelledPhotograph:
         """Read one photograph with its layout.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from scenequilt.memory_bank.datasets.files import (
+    OWN_CLASSES,
     Color,
     InstanceForm,
     decode_colors,
@@ -47,6 +48,7 @@ def read_layout(
     label_form: LabelForm = "either",
     instance_form: InstanceForm | None = None,
     void_colors: tuple[Color, ...] = ((0, 0, 0),),
+    unknown_remedy: str = OWN_CLASSES,
 ) -> Layout:
     """Read a layout.
 
@@ -60,6 +62,7 @@ def read_layout(
         instance_form: What the instance file's values mean; None: what its name says
             (*_instanceIds: Cityscapes; a folder *_inst: over the labels; else plain numbers).
         void_colors: Colours that mean void, for a label file of colours.
+        unknown_remedy: What a user can do about a value that is no class, for the message.
 
     Returns:
         Label map, instance map and depth, all of one size.
@@ -72,7 +75,7 @@ def read_layout(
     if label_form == "colors" or (label_form == "either" and raster.mode in ("RGB", "RGBA")):
         label_map = decode_colors(raster, taxonomy, void_colors, repair)
     else:
-        label_map = decode_ids(raster, taxonomy, repair)
+        label_map = decode_ids(raster, taxonomy, repair, remedy=unknown_remedy)
     if instance_path is None:
         instance_map = derive_instances(label_map, taxonomy)
     else:

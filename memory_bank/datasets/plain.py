@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from scenequilt.memory_bank.datasets.files import PHOTOGRAPH_SUFFIXES
+from scenequilt.memory_bank.datasets.files import OWN_CLASSES, PHOTOGRAPH_SUFFIXES
 from scenequilt.memory_bank.datasets.folder import (
     FolderReader,
     companion,
@@ -34,6 +34,7 @@ class PlainReader(FolderReader):
     """
 
     form = "plain"
+    unknown_remedy = OWN_CLASSES
     expects = (
         "classes.json, images/[SPLIT/]NAME.jpg or .png, labels/[SPLIT/]NAME.png with class ids "
         "(and, if you have them, instances/, depth/, sources.csv)"

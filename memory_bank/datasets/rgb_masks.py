@@ -70,6 +70,10 @@ class RgbMasksReader(PlainReader):
             )
         return cls(root, taxonomy, repair, _void_colors(path))
 
+    def files(self, entry: Entry) -> list[Path]:
+        """List the files of an entry, and classes.json, which says what colours are void."""
+        return [*super().files(entry), self.root / "classes.json"]
+
     def read_layout(self, entry: Entry) -> Layout:
         """Read the layout of an entry from its colours.
 

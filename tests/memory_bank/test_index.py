@@ -1,13 +1,16 @@
 """The FAISS index: it proposes well, and notices what is not its own."""
 
+import dataclasses
 import importlib.metadata
 import importlib.util
 import json
+import logging
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ import pytest
 from scenequilt.memory_bank.descriptor import describe, encode_runs
 from scenequilt.memory_bank.errors import FaissError
 from scenequilt.memory_bank.index import (
+    IndexProblem,
     IndexSettings,
     check_faiss,
     index_problems,
@@ -141,6 +145,48 @@ def test_filters_apply_before_proposing(tmp_path: Path, flat_rows: int) -> None:
 
 
 @NEEDS_FAISS
+def test_a_filter_that_few_pass_gets_its_k_from_as_many_lists_as_it_takes(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path / "index")
+    searcher.build_index(settings=IndexSettings(flat_rows=10, list_rows=16, probes=1, proposals=40))
+    where = Where(sources=("photo3", "photo7"))
+
+    for query in make_queries(10):
+        answer = searcher.retrieve(query, 10, search="faiss", where=where)
+
+        assert answer.search == "faiss"
+        assert len(answer.candidates) == 10
+        assert answer.compared >= 10
+
+
+@NEEDS_FAISS
+def test_more_proposals_than_the_lists_hold_open_more_lists(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path / "index")
+    searcher.build_index(settings=IndexSettings(flat_rows=10, list_rows=16, probes=1, proposals=40))
+
+    answer = searcher.retrieve(make_queries(1)[0], 300, search="faiss")
+
+    assert (answer.search, len(answer.candidates)) == ("faiss", 300)
+
+
+@NEEDS_FAISS
+def test_proposals_that_the_filter_rejects_leave_the_exact_search(tmp_path: Path) -> None:
+    searcher = make_searcher(tmp_path / "index")
+    searcher.build_index(settings=IndexSettings(proposals=40))
+    where = Where(sources=("photo3", "photo7"))
+    query = make_queries(1)[0]
+    searcher.retrieve(query, search="faiss")
+    # As on a GPU, which proposes without a selector.
+    assert searcher._index is not None
+    for key, found in searcher._index.classes.items():
+        searcher._index.classes[key] = dataclasses.replace(found, on_gpu=True)
+
+    answer = searcher.retrieve(query, 10, search="faiss", where=where)
+
+    exact = searcher.retrieve(query, 10, search="exact", where=where)
+    assert (answer.search, answer.candidates) == ("exact", exact.candidates)
+
+
+@NEEDS_FAISS
 def test_an_index_of_another_bank_is_stale(tmp_path: Path) -> None:
     make_searcher(tmp_path / "index").build_index()
     changed = make_searcher(tmp_path / "index", fingerprint="e" * 64)
@@ -179,7 +225,34 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
     (problem,) = index_problems(tmp_path / "index", "f" * 64)
 
-    assert problem.endswith("class_001_shape.npy is missing")
+    path = tmp_path / "index" / "class_001_shape.npy"
+    assert problem == IndexProblem("damaged", path, f"{path} is missing")
+
+
+@NEEDS_FAISS
+def test_any_flipped_byte_of_the_manifest_is_noticed(tmp_path: Path) -> None:
+    make_searcher(tmp_path / "index").build_index()
+    path = tmp_path / "index" / "index.json"
+    content = path.read_bytes()
+
+    for place in range(len(content)):
+        changed = bytearray(content)
+        changed[place] ^= 1
+        path.write_bytes(changed)
+        (problem,) = index_problems(tmp_path / "index", "f" * 64)
+
+        assert (problem.kind, problem.path) == ("damaged", path)
+        assert problem.message.startswith(f"{path} ")
+
+
+@NEEDS_FAISS
+def test_an_index_of_another_state_is_told_from_a_damaged_one(tmp_path: Path) -> None:
+    make_searcher(tmp_path / "index").build_index()
+
+    (problem,) = index_problems(tmp_path / "index", "e" * 64)
+
+    assert (problem.kind, problem.path) == ("stale", tmp_path / "index")
+    assert "it was made for the bank of fingerprint ffff" in problem.message
 
 
 def test_no_index_is_said_with_the_remedy(tmp_path: Path) -> None:
@@ -198,18 +271,34 @@ def test_a_file_that_is_no_index_is_named(tmp_path: Path) -> None:
 
     (problem,) = index_problems(tmp_path, "f")
 
-    assert "index.json cannot be read as an index" in problem
+    assert problem.kind == "foreign"
+    assert "is of format None version None, expected 'scenequilt index'" in problem.message
+
+
+@pytest.mark.parametrize("text", [b"", b"[1]", b"\xff\xfe", b'{"format": '])
+def test_a_manifest_that_is_no_object_is_damaged(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "index.json").write_bytes(text)
+
+    (problem,) = index_problems(tmp_path, "f")
+
+    assert problem.kind == "damaged"
+    assert "index.json cannot be read as an index (" in problem.message
 
 
 @NEEDS_FAISS
 def test_an_index_of_another_version_is_refused(tmp_path: Path) -> None:
     make_searcher(tmp_path / "index").build_index()
     path = tmp_path / "index" / "index.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"version": 99}))
+    manifest = json.loads(path.read_text())
+    del manifest["checksum"]
+    path.write_text(json.dumps(manifest | {"version": 1}))
 
     (problem,) = index_problems(tmp_path / "index", "f" * 64)
 
-    assert "version 99, expected 'scenequilt index' version 1" in problem
+    assert problem.kind == "foreign"
+    assert "version 1, expected 'scenequilt index' version 2" in problem.message
+    with pytest.raises(FaissError, match="version 1, expected .* version 2; make it anew: sceneq"):
+        make_searcher(tmp_path / "index").retrieve(make_queries(1)[0], search="faiss")
 
 
 @NEEDS_FAISS
@@ -253,6 +342,48 @@ def test_auto_does_without_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = make_searcher(None).retrieve(make_queries(1)[0])
 
     assert len(answer.candidates) == 10
+    assert answer.search == "exact"
+
+
+@NEEDS_FAISS
+def test_auto_asks_the_index_of_a_large_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searcher = make_searcher(tmp_path / "index")
+    searcher.build_index(settings=IndexSettings(proposals=50))
+    query = make_queries(1)[0]
+
+    below = searcher.retrieve(query)
+    monkeypatch.setattr("scenequilt.memory_bank.search.AUTO_EXACT_ROWS", 10)
+    above = searcher.retrieve(query)
+
+    assert (below.search, above.search) == ("exact", "faiss")
+
+
+@NEEDS_FAISS
+def test_an_index_that_auto_cannot_use_is_read_and_reported_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_searcher(tmp_path / "index").build_index(settings=IndexSettings(proposals=50))
+    changed = make_searcher(tmp_path / "index", fingerprint="e" * 64)
+    monkeypatch.setattr("scenequilt.memory_bank.search.AUTO_EXACT_ROWS", 10)
+    reads = []
+
+    def counted(*args: Any, **options: Any) -> Any:  # noqa: ANN401
+        reads.append(args)
+        return load_index(*args, **options)
+
+    monkeypatch.setattr("scenequilt.memory_bank.search.load_index", counted)
+    with caplog.at_level(logging.WARNING, "scenequilt.memory_bank.search"):
+        answers = [changed.retrieve(query) for query in make_queries(3)]
+
+    assert [answer.search for answer in answers] == ["exact"] * 3
+    assert len(reads) == 1
+    (record,) = caplog.records
+    assert "every segment of a class is compared: the index in" in record.message
+    assert "is stale: it was made for the bank of fingerprint ffff" in record.message
+    changed.build_index(settings=IndexSettings(proposals=50))
+    assert changed.retrieve(make_queries(1)[0]).search == "faiss"
 
 
 def pretend_installed(monkeypatch: pytest.MonkeyPatch, names: set[str]) -> None:

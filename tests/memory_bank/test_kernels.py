@@ -92,9 +92,9 @@ def random_boxes(rng: np.random.Generator, count: int) -> NDArray[np.int16]:
 
 
 @settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 400))
-def test_blocks_are_a_permutation(seed: int, count: int) -> None:
-    order = block_order(random_boxes(np.random.default_rng(seed), count))
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 400), by_shape=st.booleans())
+def test_blocks_are_a_permutation(seed: int, count: int, by_shape: bool) -> None:
+    order = block_order(random_boxes(np.random.default_rng(seed), count), by_shape)
 
     assert sorted(order.tolist()) == list(range(count))
 
@@ -107,7 +107,19 @@ def test_blocks_are_tighter_than_chance() -> None:
         sides = blocks[:, :, 2:].max(axis=1) - blocks[:, :, :2].min(axis=1)
         return float(np.prod(sides, axis=1).mean())
 
-    assert hulls(block_order(boxes)) < hulls(np.arange(3200)) / 4
+    assert hulls(block_order(boxes, False)) < hulls(np.arange(3200)) / 4
+    assert hulls(block_order(boxes, True)) < hulls(np.arange(3200)) / 4
+
+
+def test_blocks_of_things_are_alike_in_stretch_and_scale() -> None:
+    boxes = random_boxes(np.random.default_rng(0), 3200)
+    sides = (boxes[:, 2:] - boxes[:, :2]).astype(np.float64)
+    logs = np.stack([np.log(sides[:, 0] / sides[:, 1]), np.log(sides.prod(axis=1)) / 2], axis=1)
+
+    def spread(order: NDArray[np.int64]) -> float:
+        return float(np.ptp(logs[order].reshape(-1, kernels.BLOCK_ROWS, 2), axis=1).mean())
+
+    assert spread(block_order(boxes, True)) < 0.75 * spread(block_order(boxes, False))
 
 
 def test_without_a_place_for_machine_code_it_is_compiled_anew_and_said() -> None:

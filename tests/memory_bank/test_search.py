@@ -353,6 +353,30 @@ def test_shapes_are_compared_within_the_limits_only(
     assert found.shape_iou == (1.0 if allowed else 0.0)
 
 
+@pytest.mark.parametrize("frame_hw", [(2048, 4080), (2048, 4096)], ids=["65280", "65536"])
+def test_cells_of_any_size_bound_the_context(frame_hw: tuple[int, int]) -> None:
+    mask = np.ones((768, 768), np.bool_)
+    slightly, clearly = mask.copy(), mask.copy()
+    slightly[:60], clearly[:150] = False, False
+    slightly[0, 0] = clearly[0, 0] = True
+    plain = Layout(np.zeros(frame_hw, np.uint8), np.zeros(frame_hw, np.int32), TAXONOMY)
+    striped_map = np.zeros(frame_hw, np.uint8)
+    striped_map[:, ::2] = 2
+    striped = Layout(striped_map, np.zeros(frame_hw, np.int32), TAXONOMY)
+    box = (256, 256, 1024, 1024)
+    scenes = [
+        Scene(striped, [Region(0, 0, box, slightly, False)]),
+        Scene(plain, [Region(0, 0, box, clearly, False)]),
+    ]
+    searcher = searcher_of([make_shard(scenes, frame_hw)], frame_hw)
+
+    answer = searcher.retrieve(Query(0, Region(0, 0, box, mask, False), plain), 1, search="exact")
+
+    # The cells of the plain layout are full of one class: that many pixels must be countable.
+    (found,) = answer.candidates
+    assert (found.segment_id, found.context_iou) == (1, 1.0)
+
+
 def test_stuff_is_never_moved() -> None:
     layout = Layout(np.zeros((64, 64), np.uint8), np.zeros((64, 64), np.int32), TAXONOMY)
     mask = np.ones((10, 10), np.bool_)

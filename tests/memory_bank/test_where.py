@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scenequilt.memory_bank.where import Where, parse_where
+from scenequilt.memory_bank.where import Where, check_where, parse_where
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ def test_the_narrower_area_holds() -> None:
     assert (where.min_area_px, where.max_area_px) == (31, 80)
 
 
-NAMES = st.lists(st.text("abcXYZ019_-.", max_size=8), min_size=1, max_size=3).map(tuple)
+TEXTS = st.text('aZ9_-., "=', max_size=8) | st.text(max_size=8)
+NAMES = st.lists(TEXTS, min_size=1, max_size=3).map(tuple)
 
 
 @given(
@@ -89,6 +90,53 @@ def test_expressions_there_and_back(where: Where) -> None:
 def test_what_cannot_be_read_is_named(expression: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_where([expression])
+
+
+def test_a_name_with_a_comma_stands_in_quotes() -> None:
+    where = parse_where(['licence="CC BY 4.0, Smith" , CC0-1.0,"say ""no"", please"'])
+
+    assert where.licences == ("CC BY 4.0, Smith", "CC0-1.0", 'say "no", please')
+
+
+@pytest.mark.parametrize("text", ['"open', '"a"b', 'a,"b', 'a,"b"c,d'])
+def test_quotes_that_enclose_no_whole_name_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="the double quotes do not enclose whole names; expected"):
+        parse_where([f"licence={text}"])
+
+
+BANK = [Photograph("a_1", "train", "0006R0"), Photograph("b_1", "val", "0016E5", "CC-BY-4.0")]
+
+
+def test_names_that_the_bank_has_are_accepted() -> None:
+    check_where(parse_where(["sequence!=0006R0", "licence=CC0-1.0,CC-BY-4.0", "cut=no"]), BANK)
+    check_where(Where(), [])
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        (
+            "sequence!=0006RO",
+            "photograph of the bank has the sequence '0006RO'; the nearest of 2 there are: '0006R0'",
+        ),
+        ("source!=typo", "has the source 'typo'; some of 2 there are: 'a_1', 'b_1'$"),
+        ("split=train,test", "has the split 'test'; some of 2 there are: 'train', 'val'$"),
+        ("licence=", "has the licence ''; some of 2 there are: 'CC-BY-4.0', 'CC0-1.0'$"),
+    ],
+)
+def test_names_that_the_bank_lacks_are_refused(expression: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check_where(parse_where([expression]), BANK)
+
+
+def test_an_empty_bank_has_no_names() -> None:
+    with pytest.raises(ValueError, match="has the split 'train'; some of 0 there are: none$"):
+        check_where(Where(splits=("train",)), [])
+
+
+def test_to_allow_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="splits is empty, so no segment can pass; None allows"):
+        Where(splits=())
 
 
 def test_contradictions_are_refused() -> None:

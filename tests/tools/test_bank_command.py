@@ -7,9 +7,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from scenequilt.memory_bank.datasets.interface import DatasetReader
+from scenequilt.memory_bank.datasets.open import open_dataset
 from scenequilt.memory_bank.errors import BankError, BankLockedError, DatasetError
 from scenequilt.memory_bank.lock import writing_to
 from scenequilt.memory_bank.toytown import write_dataset
@@ -104,6 +107,35 @@ def test_a_dry_run_writes_nothing(dataset: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_dry_run_notices_that_the_place_is_taken(
+    dataset: Path, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("mine")
+
+    with pytest.raises(BankError, match="is a memory bank already"):
+        bank("build", dataset, "--out", folder, "--dry-run")
+    with pytest.raises(BankError, match="exists and is not a memory bank; choose another folder"):
+        bank("build", dataset, "--out", tmp_path / "other", "--dry-run")
+    assert bank("build", dataset, "--out", folder, "--dry-run", "--resume").status == 0
+
+
+def test_a_dry_run_opens_the_dataset_once(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    def count(*args: Any, **settings: Any) -> DatasetReader:  # noqa: ANN401
+        opened.append(args)
+        return open_dataset(*args, **settings)
+
+    monkeypatch.setattr("scenequilt.memory_bank.datasets.open.open_dataset", count)
+
+    bank("build", dataset, "--out", tmp_path / "bank", "--dry-run")
+
+    assert len(opened) == 1
+
+
 def test_a_dry_run_of_everything_counts_exactly(dataset: Path, built: Path, tmp_path: Path) -> None:
     found = table("build", dataset, "--out", tmp_path / "bank", "--dry-run")
 
@@ -143,7 +175,21 @@ def test_a_frame_that_is_no_size_is_refused(
         bank("build", dataset, "--out", tmp_path / "bank", "--frame", "256,512")
 
     assert refused.value.code == 2
-    assert "'256,512' is no size; give height x width, e.g. 256x512" in capsys.readouterr().err
+    assert (
+        "'256,512' is no size; give height x width in pixels, e.g. 256x512"
+        in capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize("size", ["0x0", "256x0", "0x512"])
+def test_a_frame_without_pixels_is_refused(
+    dataset: Path, tmp_path: Path, size: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as refused:
+        bank("build", dataset, "--out", tmp_path / "bank", "--frame", size)
+
+    assert refused.value.code == 2
+    assert f"'{size}' is no size; give height x width" in capsys.readouterr().err
 
 
 def test_a_reader_that_does_not_exist_is_refused(dataset: Path, tmp_path: Path) -> None:
@@ -236,6 +282,11 @@ def test_removing_and_compacting(folder: Path) -> None:
     assert "still on disk" in bank("info", folder).text
     assert "written anew or dropped" in bank("compact", folder).text
     assert table("info", folder)["segments"] == before["segments"] - removed["segments"]  # type: ignore[operator]
+
+
+def test_removing_a_number_that_no_segment_has_is_refused(folder: Path) -> None:
+    with pytest.raises(BankError, match="has no segment 99999999999999999999"):
+        bank("remove", folder, "--segment", "99999999999999999999")
 
 
 def test_removing_nothing_is_refused(folder: Path) -> None:

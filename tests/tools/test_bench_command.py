@@ -1,5 +1,6 @@
 """The command bench retrieval, on a bank of a few small layouts."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -7,6 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
+from scenequilt.memory_bank.manifest import Plan, read_manifest, replace_manifest
+from scenequilt.tools.benchmarks.machine import (
+    describe_machine,
+    own_memory_bytes,
+    peak_memory_bytes,
+    processor_name,
+)
+from scenequilt.tools.benchmarks.retrieval import ensure_bank
 from scenequilt.tools.cli import main
 
 
@@ -54,12 +63,75 @@ def test_the_large_bank_is_used_again(tmp_path: Path, capsys: pytest.CaptureFixt
     words += ["--query-split", "train", "--queries", "3", "--segments", "40"]
 
     main(["bench", "retrieval", *words])
-    manifest = tmp_path / "work" / "jittered_40" / "manifest.json"
+    (manifest,) = (tmp_path / "work").glob("jittered_40_*/manifest.json")
     before = manifest.read_bytes()
     main(["bench", "retrieval", *words])
 
     assert manifest.read_bytes() == before
     assert "against NumPy on the real bank" in capsys.readouterr().out
+
+
+def test_the_large_bank_of_another_real_one_is_not_used(tmp_path: Path) -> None:
+    words = ["--work", str(tmp_path / "work"), "--queries", "3", "--segments", "40"]
+    for seed, name in enumerate(("one", "other")):
+        write_dataset(tmp_path / name, "train", 3, seed)
+        data = ["--data", str(tmp_path / name), "--query-split", "train"]
+        assert main(["bench", "retrieval", *words, *data]) == 0
+
+    banks = sorted((tmp_path / "work").glob("jittered_40_*"))
+
+    assert len(banks) == 2
+    fingerprints = [
+        read_manifest(tmp_path / "work" / f"{name}_train").fingerprint for name in ("one", "other")
+    ]
+    assert sorted(path.name[len("jittered_40_") :] for path in banks) == sorted(
+        fingerprint[:16] for fingerprint in fingerprints
+    )
+
+
+def test_a_bank_of_other_photographs_in_its_place_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_dataset(tmp_path / "here" / "data", "train", 3, 0)
+    write_dataset(tmp_path / "there" / "data", "train", 3, 1)
+    work = tmp_path / "work"
+    work.mkdir()
+    ensure_bank(tmp_path / "here" / "data", work, reader=None, split="train")
+    words = ["--data", str(tmp_path / "there" / "data"), "--work", str(work)]
+
+    status = main(["bench", "retrieval", *words, "--query-split", "train"])
+
+    assert status == 2
+    assert "data_train is finished and was built from other photographs" in capsys.readouterr().err
+
+
+def test_an_unfinished_bank_is_completed(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "data", "train", 3, 0)
+    path = ensure_bank(tmp_path / "data", tmp_path, reader=None, split="train")
+    whole = read_manifest(path)
+    plan = Plan(whole.settings["plan_id"], {}, len(whole.shards), 3)
+    replace_manifest(path, dataclasses.replace(whole, pending=plan, fingerprint="", shards=()))
+
+    assert ensure_bank(tmp_path / "data", tmp_path, reader=None, split="train") == path
+
+    assert read_manifest(path).pending is None
+    assert read_manifest(path).fingerprint == whole.fingerprint
+
+
+def test_the_machine_is_described_without_what_is_not_installed() -> None:
+    found = describe_machine(["numpy", "no-such-package"])
+
+    assert found["numpy"] == np.__version__
+    assert "no-such-package" not in found
+    assert found["processor"] == processor_name() != ""
+
+
+def test_memory_is_counted_in_bytes() -> None:
+    before = own_memory_bytes()
+    held = np.ones(40_000_000, np.uint8)
+
+    assert peak_memory_bytes() > len(held)
+    assert before is None or (own_memory_bytes() or 0) - before > len(held) // 2
 
 
 def test_nothing_to_measure_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -168,6 +168,7 @@ def test_a_bad_layout_is_listed_and_the_others_are_made(
         failures = list(csv.DictReader(file))
     assert [failure["layout"] for failure in failures] == [str(bad)]
     assert "77" in failures[0]["message"]
+    assert "say what its values mean with --classes FILE" in failures[0]["message"]
     assert len(_rows(tmp_path / "out")) == 1
 
 
@@ -213,12 +214,24 @@ def test_a_layout_for_which_the_bank_has_nothing_fails(
 ) -> None:
     outcome = run_command(
         "compose", toytown_layouts[0], "--bank", toytown_bank, "--out", tmp_path / "out",
-        "--where", "sequence=atlantis",
+        "--where", "area>=100000",
     )  # fmt: skip
 
     assert outcome.status == 1
     assert "0 pictures of 1 layout" in outcome.text
-    assert "sequence" in (tmp_path / "out" / "failures.csv").read_text()
+    assert "area>=100000" in (tmp_path / "out" / "failures.csv").read_text()
+
+
+def test_a_filter_that_names_nothing_in_the_bank_is_refused(
+    run_command: Run, toytown_bank: Path, toytown_layouts: list[Path], tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"sequence!=town-0'.* nearest .*'town-00'"):
+        run_command(
+            "compose", toytown_layouts[0], "--bank", toytown_bank, "--out", tmp_path / "out",
+            "--where", "sequence!=town-0",
+        )  # fmt: skip
+
+    assert not (tmp_path / "out").exists()
 
 
 def test_size_brings_the_layout_to_that_size(

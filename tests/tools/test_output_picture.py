@@ -50,13 +50,13 @@ def test_the_ownership_map_is_16_bit_and_counts_from_one(folder: Path) -> None:
     assert (owner[0, 0], owner[7, 0], owner[7, 11]) == (1, 2, 0)
 
 
-def test_the_state_map_is_a_palette_picture_of_states(
+def test_the_state_map_holds_the_states_as_grey_numbers(
     folder: Path, composition: Composition
 ) -> None:
     with Image.open(folder / "state.png") as picture:
         mode, state = picture.mode, np.asarray(picture)
 
-    assert mode == "P"
+    assert mode == "L"
     assert (state == composition.state).all()
 
 

@@ -83,6 +83,45 @@ def test_what_differs_is_named_with_both_hashes(run_command: Run, recipe: Path) 
     assert "label.png" not in outcome.text
 
 
+def test_files_beside_the_recipe_are_compared_too(
+    run_command: Run, finished: Path, tmp_path: Path
+) -> None:
+    picture = tmp_path / "picture"
+    shutil.copytree(next((finished / "out").glob("*/01")), picture)
+    whole = run_command("replay", picture / "recipe.json")
+    with (picture / "attribution.csv").open("a") as file:
+        file.write("another\n")
+    (picture / "state.png").unlink()
+
+    touched = run_command("replay", picture / "recipe.json")
+
+    assert whole.status == 0
+    assert whole.text.endswith("the files beside the recipe are these")
+    assert touched.status == 1
+    assert "attribution.csv was changed: sha256 " in touched.text
+    assert "state.png is missing, the recipe says " in touched.text
+    assert "image.png" not in touched.text
+
+
+def test_a_list_of_segments_that_was_changed_is_noticed(run_command: Run, recipe: Path) -> None:
+    _change(recipe, lambda table: table["segments"].reverse())
+
+    outcome = run_command("replay", recipe)
+
+    assert outcome.status == 1
+    assert "segments: sha256 " in outcome.text
+
+
+@pytest.mark.parametrize(("name", "value"), [("seed", "x"), ("seed", -1), ("variants", 0)])
+def test_a_choice_that_is_no_number_is_named(
+    run_command: Run, recipe: Path, name: str, value: object
+) -> None:
+    _change(recipe, lambda table: table["choices"].update({name: value}))
+
+    with pytest.raises(RecipeError, match=rf"recipe.json: {name} is {value!r}, expected a whole"):
+        run_command("replay", recipe)
+
+
 def test_another_bank_is_refused_with_both_fingerprints(run_command: Run, recipe: Path) -> None:
     _change(recipe, lambda table: table["bank"].update(fingerprint="e" * 64))
 

@@ -29,11 +29,12 @@ def test_the_size_defaults_to_256x512() -> None:
     assert parse("--out", "x").size == (256, 512)
 
 
-def test_a_size_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("size", ["big", "0x0", "0x64"])
+def test_a_size_that_is_none_is_refused(size: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        parse("--out", "x", "--size", "big")
+        parse("--out", "x", "--size", size)
 
-    assert "'big' is no size; expected HxW, e.g. 256x512" in capsys.readouterr().err
+    assert f"'{size}' is no size; expected HxW, e.g. 256x512" in capsys.readouterr().err
 
 
 def test_help_loads_no_heavy_library() -> None:

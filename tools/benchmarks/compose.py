@@ -1,15 +1,10 @@
 """What composing costs and how well it keeps to the layout, on streets that the bank does not know."""
 
 import dataclasses
-import os
-import platform
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +24,7 @@ from scenequilt.ordering.class_order import class_ranks
 from scenequilt.synthesis.compose import compose
 from scenequilt.synthesis.composition import Composition
 from scenequilt.synthesis.look import SourceLooks
+from scenequilt.tools.benchmarks.machine import describe_machine, peak_memory_bytes
 
 
 @dataclass(frozen=True)
@@ -170,12 +166,7 @@ def measure_compose(
         progress("composing them crudely")
         crude = _measure_crude(layouts, bank)
     return ComposeBenchmark(
-        machine={
-            "cpu": _cpu_name(),
-            "cores": str(os.cpu_count()),
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("numpy", "numba", "opencv-python-headless")},
-        },
+        machine=describe_machine(("numpy", "numba", "opencv-python-headless")),
         dataset={
             "name": reader.taxonomy.name,
             "split": split or "all",
@@ -193,8 +184,7 @@ def measure_compose(
         crude=crude,
         stages_ms=stages,
         states=states,
-        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        * (1 if sys.platform == "darwin" else 1024),
+        peak_memory_bytes=peak_memory_bytes(),
     )
 
 
@@ -329,12 +319,3 @@ def _part(entries: Sequence[Entry], hold_out: str) -> tuple[list[Entry], list[En
             f"sequence {hold_out!r} cannot be held out: the photographs are of {names or 'none'}"
         )
     return held_out, others
-
-
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()

@@ -2,15 +2,10 @@
 
 import dataclasses
 import hashlib
-import os
-import platform
 import statistics
-import sys
 import time
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +15,9 @@ from numpy.typing import NDArray
 
 from scenequilt.memory_bank.bank import MemoryBank
 from scenequilt.memory_bank.build import build_bank, write_bank
-from scenequilt.memory_bank.cut import join_contents
+from scenequilt.memory_bank.cut import Crop, contents_of, join_contents
 from scenequilt.memory_bank.datasets.open import open_dataset
-from scenequilt.memory_bank.descriptor import describe, encode_runs
+from scenequilt.memory_bank.descriptor import describe
 from scenequilt.memory_bank.errors import FaissError
 from scenequilt.memory_bank.extract import derive_instances, extract_queries, extract_regions
 from scenequilt.memory_bank.layout import Layout
@@ -31,14 +26,11 @@ from scenequilt.memory_bank.rerank import ScoreWeights, ShapeLimits
 from scenequilt.memory_bank.search import Search
 from scenequilt.memory_bank.segment import Query, Retrieval
 from scenequilt.memory_bank.store import (
-    SEGMENT_DTYPE,
     ShardContents,
     SourceRecord,
-    encode_mask,
-    pack_mask,
-    segment_id_of,
 )
 from scenequilt.memory_bank.taxonomy import VOID, Taxonomy
+from scenequilt.tools.benchmarks.machine import describe_machine, own_memory_bytes
 
 K = 10
 QUERY_AREA_PX = 50
@@ -207,7 +199,7 @@ def measure_retrieval(
     Args:
         bank_path: The real bank.
         layouts: Where the queries are taken from; of the bank's classes.
-        work: Folder for the large bank; one that is there already is used again.
+        work: Folder for the large bank; one made of the same bank is used again.
         queries: How many to ask, spread evenly over the classes.
         segments: Least size of the large bank; 0 leaves it out.
         tell: Called with what is being done.
@@ -222,9 +214,10 @@ def measure_retrieval(
     with MemoryBank.open(bank_path) as bank:
         tell("asking NumPy")
         baselines = measure_baselines(bank, chosen)
+        fingerprint = bank.fingerprint
     jittered = None
     if segments:
-        large = work / f"jittered_{segments}"
+        large = work / f"jittered_{segments}_{fingerprint[:16]}"
         if not is_bank(large):
             tell(f"making {large}")
             with MemoryBank.open(bank_path) as bank:
@@ -237,7 +230,7 @@ def measure_retrieval(
         tell(f"asking {large}")
         jittered = measure_bank(large, chosen, tell)
     return RetrievalBenchmark(
-        _machine(),
+        describe_machine(("numpy", "numba", "faiss-cpu", "faiss-gpu")),
         len(chosen),
         len({id(query.layout) for query in chosen}),
         real,
@@ -249,11 +242,16 @@ def measure_retrieval(
 def ensure_bank(
     data: Path, work: Path, *, reader: str | None, split: str, tell: Tell = lambda text: None
 ) -> Path:
-    """Build a bank of a dataset's split with small segments too, unless it is there already."""
+    """Return a bank of a dataset's split with small segments too; build what is missing of it.
+
+    Raises:
+        BankError: If the bank in its place was made of other photographs, or in another way.
+        DatasetError: If the dataset cannot be read.
+    """
     path = work / f"{data.resolve().name}_{split}"
-    if not is_bank(path):
-        tell(f"building {path}")
-        build_bank(open_dataset(data, reader), path, split=split, min_area_px=SEGMENT_AREA_PX)
+    tell(f"{'checking' if is_bank(path) else 'building'} {path}")
+    opened = open_dataset(data, reader)
+    build_bank(opened, path, split=split, min_area_px=SEGMENT_AREA_PX, resume=True)
     return path
 
 
@@ -306,7 +304,7 @@ def measure_bank(
     path: Path, queries: Sequence[Query], tell: Tell = lambda text: None
 ) -> BankFigures:
     """Ask a bank in every way."""
-    before = _own_memory()
+    before = own_memory_bytes()
     begin = time.perf_counter()
     bank = MemoryBank.open(path)
     _ = bank.searcher
@@ -317,7 +315,7 @@ def measure_bank(
     first = {query.class_id: query for query in reversed(held)}
     bank.retrieve(held[0], K, allow_empty=True)
     cold = [_time_once(bank, query) for query in first.values() if query is not held[0]]
-    after = _own_memory()
+    after = own_memory_bytes()
     array_bytes = bank.searcher.resident_bytes() / len(bank)
     grown = None if before is None or after is None else (after - before) / len(bank)
     index_seconds, has_index = _ensure_index(bank, held[0], tell)
@@ -551,43 +549,14 @@ def _cut_layout(
 ) -> ShardContents:
     layout = Layout(label_map, derive_instances(label_map, taxonomy), taxonomy)
     regions = extract_regions(layout, min_area_px=JITTERED_AREA_PX)
-    described = describe(regions, layout.size_hw, layout.size_hw)
-    runs = encode_runs(label_map)
     sha256 = hashlib.sha256(name.encode()).hexdigest()
-    segments = np.zeros(len(regions), SEGMENT_DTYPE)
-    colors, masks = [], []
-    color_offset = mask_offset = 0
-    for row, region in enumerate(regions):
-        packed = pack_mask(region.mask)
-        color, mask = _flat_crop(region.mask.shape, flats), encode_mask(packed)
-        segment = segments[row]
-        segment["segment_id"] = segment_id_of(sha256, region.class_id, region.box, packed)
-        segment["class_id"], segment["instance_id"] = region.class_id, region.instance_id
-        segment["cut_by_frame"], segment["area_px"] = region.cut_by_frame, region.area_px
-        segment["box"] = segment["crop_box"] = region.box
-        segment["color_offset"], segment["color_bytes"] = color_offset, len(color)
-        segment["mask_offset"], segment["mask_bytes"] = mask_offset, len(mask)
-        segment["color_crc"], segment["mask_crc"] = zlib.crc32(color), zlib.crc32(mask)
-        color_offset += len(color)
-        mask_offset += len(mask)
-        colors.append(color)
-        masks.append(mask)
-    segments["frame_box"], segments["frame_area"] = described.frame_box, described.frame_area
-    segments["word_offset"] = described.word_offset[:-1]
     source = SourceRecord(name, layout.size_hw, "jittered", sequence, "", "", sha256, sha256, "")
-    return ShardContents(
-        frame_hw=layout.size_hw,
-        sources=(source,),
-        segments=segments,
-        color=np.frombuffer(b"".join(colors), np.uint8),
-        mask=np.frombuffer(b"".join(masks), np.uint8),
-        words=described.words,
-        cells=described.cells,
-        shapes=described.shape,
-        run_offset=np.array([0, len(runs.end)], np.int64),
-        run_row_offset=runs.row_offset[None],
-        run_end=runs.end,
-        run_label=runs.label,
+    no_color = np.zeros(3, np.float32)
+    return contents_of(
+        regions,
+        label_map,
+        source,
+        lambda region: Crop(_flat_crop(region.mask.shape, flats), region.box, no_color, no_color),
     )
 
 
@@ -668,42 +637,6 @@ def _timing(seconds: Sequence[float]) -> Timing:
 
 def _seconds(found: tuple[float, NDArray[np.float64]]) -> float:
     return found[0]
-
-
-def _own_memory() -> int | None:
-    """Return the bytes of memory of this process that belong to no file, where Linux tells."""
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-    except OSError:
-        return None
-    for line in status.splitlines():
-        if line.startswith("RssAnon:"):
-            return 1024 * int(line.split()[1])
-    return None
-
-
-def _machine() -> dict[str, str]:
-    found = {
-        "processor": _processor(),
-        "cores": str(os.cpu_count()),
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "not set"),
-        "system": platform.system(),
-        "python": platform.python_version(),
-    }
-    for name in ("scenequilt", "numpy", "numba", "faiss-cpu", "faiss-gpu"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def _processor() -> str:
-    if sys.platform == "linux":
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def _bank_lines(title: str, figures: BankFigures) -> list[str]:

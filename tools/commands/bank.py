@@ -17,6 +17,7 @@ from scenequilt.tools.commands.outcome import Outcome
 if TYPE_CHECKING:
     from scenequilt.memory_bank.bank import BankInfo, MemoryBank
     from scenequilt.memory_bank.build import Progress
+    from scenequilt.memory_bank.datasets.interface import DatasetReader
     from scenequilt.memory_bank.manifest import Skipped
 
 _READERS = "plain, rgb_masks, cityscapes, ade20k, coco_panoptic, coco_stuff, voc"
@@ -236,13 +237,14 @@ def run_build(args: argparse.Namespace) -> Outcome:
         DatasetError: If there is nothing to read.
     """
     from scenequilt.memory_bank.bank import describe_bank
-    from scenequilt.memory_bank.build import build_bank
+    from scenequilt.memory_bank.build import build_bank, check_out
     from scenequilt.memory_bank.datasets.open import open_dataset
     from scenequilt.tools.progress import progress_bar
 
+    check_out(args.out, resume=args.resume)
     reader = open_dataset(args.dataset, args.reader, repair=args.repair)
     if args.dry_run:
-        return _estimate(args)
+        return _estimate(args, reader)
     started = time.perf_counter()
     try:
         with progress_bar("building", "photographs") as update:
@@ -290,6 +292,7 @@ def run_build(args: argparse.Namespace) -> Outcome:
 def run_info(args: argparse.Namespace) -> Outcome:
     """Say what is in a bank."""
     from scenequilt.memory_bank.bank import describe_bank
+    from scenequilt.memory_bank.manifest import how_to_finish
 
     described = describe_bank(args.bank)
     if args.json:
@@ -311,10 +314,7 @@ def run_info(args: argparse.Namespace) -> Outcome:
         ),
     ]
     if manifest.pending is not None:
-        lines.append(
-            f"  NOT FINISHED: {described.shards} of {_count(manifest.pending.shards, 'shard')}; complete it "
-            "with the command that began it and --resume"
-        )
+        lines.append(f"  NOT FINISHED: {how_to_finish(manifest, manifest.pending)}")
     if described.removed_segments or described.removed_sources:
         lines.append(
             f"  removed      {_count(described.removed_segments, 'segment')} and "
@@ -489,12 +489,10 @@ def run_reindex(args: argparse.Namespace) -> Outcome:
     )
 
 
-def _estimate(args: argparse.Namespace) -> Outcome:
+def _estimate(args: argparse.Namespace, reader: DatasetReader) -> Outcome:
     from scenequilt.memory_bank.build import estimate_build
-    from scenequilt.memory_bank.datasets.open import open_dataset
     from scenequilt.tools.progress import progress_bar
 
-    reader = open_dataset(args.dataset, args.reader, repair=args.repair)
     with progress_bar("reading a sample", "photographs") as update:
         estimate = estimate_build(
             reader,
@@ -648,6 +646,8 @@ def _megabytes(size_bytes: int) -> str:
 
 def _size(text: str) -> tuple[int, int]:
     height, _, width = text.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; give height x width, e.g. 256x512")
+    if not (height.isdecimal() and width.isdecimal() and int(height) > 0 and int(width) > 0):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no size; give height x width in pixels, e.g. 256x512"
+        )
     return int(height), int(width)

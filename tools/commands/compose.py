@@ -21,7 +21,8 @@ def add_compose_command(commands: "Commands") -> None:
         description="Compose photographs from layouts out of the segments of a bank. Writes a "
         "folder NAME/00, NAME/01, ... for each layout and variant (image, true labels, the source "
         "of every pixel, a recipe that replays it), and over the whole run a contact sheet, a "
-        "page (index.html), manifest.jsonl and failures.csv.",
+        "page (index.html), manifest.jsonl and failures.csv. Leaves with 0 if all of it was made, "
+        "1 if a layout was left out or a class has no segment (both are named), 2 if refused.",
     )
     parser.add_argument(
         "layouts", type=Path, nargs="+", metavar="LAYOUT",

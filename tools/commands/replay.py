@@ -16,7 +16,8 @@ def add_replay_command(commands: "Commands") -> None:
         "replay",
         help="compose a picture again from its recipe and compare every byte",
         description="Compose a picture again from its recipe.json and compare the sha256 of every "
-        "file with the recipe's. Leaves with 0 if all are identical, 1 if one differs, and 2 if "
+        "file with the recipe's, and those of the files that lie beside the recipe. Leaves with 0 "
+        "if all are identical, 1 if one differs, and 2 if "
         "the bank, the layout or the program is not the one the recipe was made with.",
     )
     parser.add_argument("recipe", type=Path, metavar="RECIPE", help="recipe.json of a picture")
@@ -39,19 +40,34 @@ def run_replay(args: argparse.Namespace) -> Outcome:
 
     replayed = replay(args.recipe, bank=args.bank, layout=args.layout, out=args.out)
     kept = "" if args.out is None else f"\nthe new files are in {args.out.resolve()}"
-    if not replayed.different:
+    if not replayed.different and not replayed.changed:
+        beside = (
+            "no file of the picture lies beside the recipe"
+            if replayed.alone
+            else "the files beside the recipe are these"
+        )
         return Outcome(
             f"identical: {args.recipe} gives the same bytes again ({len(replayed.same)} files: "
-            f"{', '.join(replayed.same)})" + kept
+            f"{', '.join(replayed.same)}); {beside}" + kept
         )
-    count = len(replayed.different)
-    lines = [f"{args.recipe}: {count} file{' differs' if count == 1 else 's differ'}"]
-    lines += [
-        f"  {found.name}: sha256 {found.found[:16]}..., the recipe says {found.expected[:16]}..."
-        for found in replayed.different
-    ]
-    lines += [
-        f"  {name} is {here or 'not installed'} here, it was {then or 'not installed'}"
-        for name, then, here in replayed.other_libraries
-    ]
+    lines = []
+    if replayed.different:
+        count = len(replayed.different)
+        lines.append(f"{args.recipe}: {count} file{' differs' if count == 1 else 's differ'}")
+        lines += [
+            f"  {found.name}: sha256 {found.found[:16]}..., the recipe says {found.expected[:16]}..."
+            for found in replayed.different
+        ]
+        lines += [
+            f"  {name} is {here or 'not installed'} here, it was {then or 'not installed'}"
+            for name, then, here in replayed.other_libraries
+        ]
+    else:
+        lines.append(f"{args.recipe} gives the same bytes again, but beside it")
+    for found in replayed.changed:
+        state = f"was changed: sha256 {found.found[:16]}..." if found.found else "is missing"
+        lines.append(
+            f"  {args.recipe.parent / found.name} {state}, the recipe says "
+            f"{found.expected[:16]}...; restore it with --out"
+        )
     return Outcome("\n".join(lines) + kept, status=1)

@@ -2,7 +2,6 @@
 
 import argparse
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,33 +39,16 @@ def add_toytown_command(commands: "Commands") -> None:
 
 def run_toytown(args: argparse.Namespace) -> Outcome:
     """Write the dataset and say what it is."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
     from scenequilt.memory_bank.toytown import write_dataset
+    from scenequilt.tools.progress import progress_bar
 
-    console = Console(stderr=True)
-    with Progress(
-        TextColumn("toytown"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not sys.stderr.isatty(),
-    ) as bar:
-        task = bar.add_task("toytown", total=args.count)
+    with progress_bar("drawing", "pictures") as update:
         summary = write_dataset(
             args.out,
             count=args.count,
             seed=args.seed,
             size_hw=args.size,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=update,
         )
     height, width = args.size
     return Outcome(
@@ -78,6 +60,6 @@ def run_toytown(args: argparse.Namespace) -> Outcome:
 
 def _size(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"(\d+)[xX](\d+)", text.strip())
-    if found is None:
+    if found is None or 0 in (int(found[1]), int(found[2])):
         raise argparse.ArgumentTypeError(f"{text!r} is no size; expected HxW, e.g. 256x512")
     return int(found[1]), int(found[2])

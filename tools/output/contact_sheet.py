@@ -17,6 +17,7 @@ from scenequilt.tools.output.run_folder import Row
 MAX_LAYOUTS = 24
 MAX_VARIANTS = 4
 CELL_WIDTH_PX = 400
+MAX_CELL_HEIGHT_PX = 600
 GAP_PX = 16
 MARGIN_PX = 32
 
@@ -98,8 +99,9 @@ def _left_out(groups: Sequence[Sequence[Row]]) -> str:
 
 def _shrunk(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = pixels.shape[:2]
-    size = (CELL_WIDTH_PX, max(1, round(height * CELL_WIDTH_PX / width)))
-    method = cv2.INTER_AREA if width > CELL_WIDTH_PX else cv2.INTER_CUBIC
+    scale = min(CELL_WIDTH_PX / width, MAX_CELL_HEIGHT_PX / height)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(pixels, size, interpolation=method), np.uint8)
 
 

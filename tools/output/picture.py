@@ -8,7 +8,7 @@ import numpy as np
 from scenequilt.memory_bank.taxonomy import VOID, Taxonomy
 from scenequilt.synthesis.composition import Composition, PixelState
 from scenequilt.tools.output.atomic import write_atomically
-from scenequilt.tools.output.png import encode_grey, encode_indexed, encode_rgb
+from scenequilt.tools.output.png import encode_grey, encode_rgb
 from scenequilt.tools.output.provenance import (
     SourceOf,
     attribution_csv,
@@ -31,7 +31,7 @@ def write_picture(folder: Path, composition: Composition, source_of: SourceOf) -
 
     image.png is RGB; label.png (delivered) and requested.png hold file ids of the taxonomy, 8 bit
     or, where an id needs it, 16; instances.png (delivered) and ownership.png are 16 bit;
-    state.png is a palette PNG whose index is the PixelState.
+    state.png holds the PixelState, 8 bit; provenance.json names its values.
 
     Raises:
         ValueError: If there are more objects or placed segments than 16 bits can number.
@@ -45,7 +45,7 @@ def write_picture(folder: Path, composition: Composition, source_of: SourceOf) -
         "requested.png": encode_grey(taxonomy.encode(requested.label_map), "label map", bits=bits),
         "instances.png": encode_grey(delivered.instance_map, "instance map", bits=16),
         "ownership.png": encode_grey(composition.ownership + 1, "ownership map", bits=16),
-        "state.png": encode_indexed(composition.state, STATE_COLORS),
+        "state.png": encode_grey(composition.state, "state map", bits=8),
         "provenance.json": provenance_json(composition, source_of),
         "attribution.csv": attribution_csv(attributions(composition, source_of)),
     }

@@ -74,6 +74,9 @@ class ComposeChoices:
         search: "auto", "exact" or "faiss".
         k: Candidates a query, or None for the default.
         repair: What to do with values in label files that are no ids.
+
+    Raises:
+        ValueError: If seed or variants is no whole number, or too small.
     """
 
     seed: int = 0
@@ -85,6 +88,14 @@ class ComposeChoices:
     search: Search = "auto"
     k: int | None = None
     repair: Repair = "none"
+
+    def __post_init__(self) -> None:
+        for name, least in (("seed", 0), ("variants", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ValueError(
+                    f"{name} is {value!r}, expected a whole number of at least {least}"
+                )
 
     def as_json(self) -> dict[str, Any]:
         """Return the choices as JSON holds them."""

@@ -1,6 +1,8 @@
 """Making a picture again from its recipe, and comparing it byte by byte."""
 
+import hashlib
 import tempfile
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from scenequilt.tools.output.recipe import (
     check_stamp,
     library_versions,
     read_recipe,
+    sha256_of,
 )
 from scenequilt.tools.output.run import ComposeSession, LayoutStamps, RunRequest
 
@@ -38,14 +41,19 @@ class Replayed:
     """What came of a replay.
 
     Attributes:
-        same: Files that are byte for byte what they were.
-        different: Files that are not.
+        same: Files that come out byte for byte as the recipe says.
+        different: Files that do not, and the list of segments if it does not.
+        changed: Files beside the recipe that are not those it tells of; what was found is "" for
+            one that is missing.
+        alone: True if no file of the picture lies beside the recipe.
         other_libraries: (name, version then, version here) of each library whose version changed;
             "" where it is not installed.
     """
 
     same: tuple[str, ...]
     different: tuple[Difference, ...]
+    changed: tuple[Difference, ...]
+    alone: bool
     other_libraries: tuple[tuple[str, str, str], ...]
 
 
@@ -57,6 +65,8 @@ def replay(
     out: Path | None = None,
 ) -> Replayed:
     """Compose the picture of a recipe again and compare its files with the recipe's hashes.
+
+    The files that lie beside the recipe are compared with its hashes as well.
 
     Args:
         recipe_path: The recipe.json.
@@ -100,17 +110,35 @@ def replay(
         out.mkdir(parents=True, exist_ok=True)
         compositions = session.compose(session.read(layout_path), variants=recipe.variant + 1)
         again = session.write(out, compositions[recipe.variant], stamps)
-    different = tuple(
-        Difference(name, expected, again.outputs.get(name, ""))
-        for name, expected in recipe.outputs.items()
-        if again.outputs.get(name) != expected
-    )
+    different = _differences(recipe.outputs, again.outputs)
     others = {found.name for found in different}
+    if again.segments != recipe.segments:
+        listed = Difference("segments", _digest(recipe.segments), _digest(again.segments))
+        different = (*different, listed)
+    beside = {
+        name: sha256_of(recipe_path.parent / name)
+        for name in recipe.outputs
+        if (recipe_path.parent / name).is_file()
+    }
     return Replayed(
         tuple(name for name in recipe.outputs if name not in others),
         different,
+        _differences(recipe.outputs, beside) if beside else (),
+        not beside,
         _other_libraries(recipe),
     )
+
+
+def _differences(expected: Mapping[str, str], found: Mapping[str, str]) -> tuple[Difference, ...]:
+    return tuple(
+        Difference(name, value, found.get(name, ""))
+        for name, value in expected.items()
+        if found.get(name) != value
+    )
+
+
+def _digest(segments: Sequence[str]) -> str:
+    return hashlib.sha256(" ".join(segments).encode()).hexdigest()
 
 
 def _checked_inputs(recipe: Recipe, where: Path, layout_path: Path) -> LayoutStamps:

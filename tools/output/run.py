@@ -2,9 +2,7 @@
 
 import dataclasses
 import json
-import resource
 import statistics
-import sys
 import time
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -19,13 +17,14 @@ from scenequilt.memory_bank.bank import MemoryBank
 from scenequilt.memory_bank.errors import LabelError, ScenequiltError
 from scenequilt.memory_bank.layout import Layout
 from scenequilt.memory_bank.taxonomy import Taxonomy, read_taxonomy
-from scenequilt.memory_bank.where import parse_where
+from scenequilt.memory_bank.where import check_where, parse_where
 from scenequilt.synthesis.compose import compose_variants
 from scenequilt.synthesis.composition import Composition
 from scenequilt.synthesis.diversity import measure_diversity
 from scenequilt.synthesis.finish import ClosedFinish, NoFinish
 from scenequilt.synthesis.look import SourceLooks
 from scenequilt.synthesis.stages import ComposeSettings
+from scenequilt.tools.benchmarks.machine import peak_memory_bytes
 from scenequilt.tools.layout_files import LayoutFile, companions_of, read_layout_file
 from scenequilt.tools.output.atomic import write_atomically
 from scenequilt.tools.output.contact_sheet import contact_sheet_png
@@ -167,7 +166,8 @@ def write_run(
     Raises:
         BankError: If the bank cannot be opened.
         DatasetError: If the classes file is none.
-        ValueError: If out holds something else, a filter cannot be read, or style is no picture.
+        ValueError: If out holds something else, a filter cannot be read or names what is not in the
+            bank, or style is no picture.
     """
     started = time.perf_counter()
     with ComposeSession(request) as session:
@@ -247,7 +247,8 @@ class ComposeSession:
     Raises:
         BankError: If the bank cannot be opened.
         DatasetError: If the classes file is none.
-        ValueError: If a filter cannot be read, a setting is out of range, or style is no picture.
+        ValueError: If a filter cannot be read or names what no photograph of the bank has, a
+            setting is out of range, or style is no picture.
     """
 
     def __init__(self, request: RunRequest) -> None:
@@ -259,6 +260,7 @@ class ComposeSession:
         self._classes = None if request.classes is None else read_taxonomy(request.classes)
         self._style = None if request.style is None else _read_photograph(request.style)
         self.bank = MemoryBank.open(request.bank)
+        check_where(self._where, self.bank.sources())
         self._looks = SourceLooks(self.bank)
 
     def __enter__(self) -> Self:
@@ -365,13 +367,6 @@ def finish_of(choices: ComposeChoices) -> ClosedFinish | NoFinish:
             )
         return NoFinish()
     return ClosedFinish() if choices.blend is None else ClosedFinish(blend=choices.blend)
-
-
-def peak_memory_bytes() -> int:
-    """Return the most memory that this process held at once, in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Linux counts in KiB, macOS in bytes.
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _compose_one(

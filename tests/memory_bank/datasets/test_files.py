@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from scenequilt.memory_bank.datasets.files import (
+    FIXED_CLASSES,
     check_size,
     decode_colors,
     decode_depth,
@@ -157,7 +158,8 @@ def test_255_that_is_not_void_is_refused_with_its_own_remedy(tmp_path: Path) -> 
     raster = read_raster(ids(tmp_path, [0, 255]), "label map")
 
     with pytest.raises(
-        LabelError, match=r"value 255 at .* if 255 means void here, add it to void_ids"
+        LabelError,
+        match=r"value 255 at .*list it in .* void_ids.*--repair nearest takes 255 for void",
     ):
         decode_ids(raster, TAXONOMY)
 
@@ -409,3 +411,10 @@ def test_eight_bit_depth_is_refused(tmp_path: Path) -> None:
 
 def test_check_size_accepts_the_same_size(tmp_path: Path) -> None:
     check_size(read_raster(ids(tmp_path, [0, 7]), "label map"), (1, 2), "label map", "photograph")
+
+
+def test_the_remedy_for_an_unknown_value_is_the_forms_own(tmp_path: Path) -> None:
+    raster = read_raster(ids(tmp_path, [0, 200]), "label map")
+
+    with pytest.raises(LabelError, match=r"value 200 .*; the values of this form are fixed: name"):
+        decode_ids(raster, TAXONOMY, remedy=FIXED_CLASSES)
