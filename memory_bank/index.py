@@ -49,8 +49,6 @@ TRAIN_PER_LIST = 64
 
 CHUNK_ROWS = 16384
 
-REBUILD = "make it anew: scenequilt bank reindex BANK (or search exactly, which needs no index)"
-
 Device = Literal["cpu", "gpu"]
 
 ProblemKind = Literal["stale", "damaged", "foreign"]
@@ -318,6 +316,12 @@ def build_index(
     return IndexReport(len(entries), done, size)
 
 
+def rebuild_remedy(index_dir: Path | None) -> str:
+    """Return what a user can do about an index that is absent, stale or damaged."""
+    bank = "BANK" if index_dir is None else index_dir.parent
+    return f"make it anew: scenequilt bank reindex {bank} (or search exactly, which needs no index)"
+
+
 def load_index(
     index_dir: Path | None, fingerprint: str, *, device: Device = "cpu"
 ) -> tuple[Index, dict[int, str]]:
@@ -333,10 +337,10 @@ def load_index(
     faiss = check_faiss()
     if index_dir is None or not (index_dir / MANIFEST_NAME).is_file():
         where = "" if index_dir is None else f" in {index_dir}"
-        raise FaissError(f"the bank has no index{where}; {REBUILD}")
+        raise FaissError(f"the bank has no index{where}; {rebuild_remedy(index_dir)}")
     manifest, problems = _examine(index_dir, fingerprint)
     if problems:
-        raise FaissError(f"{problems[0].message}; {REBUILD}")
+        raise FaissError(f"{problems[0].message}; {rebuild_remedy(index_dir)}")
     resources = None
     if device == "gpu":
         if not hasattr(faiss, "StandardGpuResources") or faiss.get_num_gpus() < 1:
@@ -365,7 +369,9 @@ def load_index(
                     if probes:
                         searcher.nprobe = probes
             except (OSError, RuntimeError, ValueError) as error:
-                raise FaissError(f"{stem} cannot be read ({error}); {REBUILD}") from error
+                raise FaissError(
+                    f"{stem} cannot be read ({error}); {rebuild_remedy(index_dir)}"
+                ) from error
             found = DescriptorIndex(projection, searcher, probes, resources is not None)
             classes[class_id, kind] = found
     return Index(classes, IndexSettings(**manifest["settings"])), orders

@@ -25,7 +25,6 @@ from scenequilt.memory_bank.descriptor import (
 )
 from scenequilt.memory_bank.errors import EmptyClassError, FaissError
 from scenequilt.memory_bank.index import (
-    REBUILD,
     Device,
     Index,
     IndexReport,
@@ -34,6 +33,7 @@ from scenequilt.memory_bank.index import (
     describe_query,
     load_index,
     order_digest,
+    rebuild_remedy,
 )
 from scenequilt.memory_bank.kernels import (
     CELL_STEPS,
@@ -419,7 +419,7 @@ class Searcher:
                     name = self._class_names[class_id]
                     raise FaissError(
                         f"the index in {self._index_dir} is stale: its segments of class {name!r} "
-                        f"are not the bank's; {REBUILD}"
+                        f"are not the bank's; {rebuild_remedy(self._index_dir)}"
                     )
                 self._index_checked.add(class_id)
             return self._index

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from scenequilt.memory_bank.bank import MemoryBank
-from scenequilt.memory_bank.errors import BankError, DatasetError
+from scenequilt.memory_bank.errors import BankCorruptError, BankError, DatasetError
 from scenequilt.tools.commands.outcome import Outcome
 from scenequilt.tools.output.png import decode_numbers, decode_rgb
 from scenequilt.tools.output.recipe import HASHED
@@ -188,6 +188,21 @@ def test_a_link_to_nothing_is_listed_and_a_folder_named_png_is_no_layout(
     assert "nothing.png: cannot be read (No such file or directory)" in failures
     assert "folder.png" not in failures
     assert len(_rows(tmp_path / "out")) == 1
+
+
+def test_a_damaged_bank_ends_the_run_and_is_not_put_down_to_a_layout(
+    run_command: Run, toytown_bank: Path, toytown_layouts: list[Path], tmp_path: Path
+) -> None:
+    bank = tmp_path / "bank"
+    shutil.copytree(toytown_bank, bank)
+    for shard in (bank / "shards").glob("*.h5"):
+        content = bytearray(shard.read_bytes())
+        middle = slice(len(content) // 8, len(content) * 7 // 8)
+        content[middle] = bytes(middle.stop - middle.start)
+        shard.write_bytes(content)
+
+    with pytest.raises(BankCorruptError, match=r"shards.*\.h5"):
+        run_command("compose", *toytown_layouts[:2], "--bank", bank, "--out", tmp_path / "out")
 
 
 def test_a_class_without_a_segment_is_named(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from scenequilt.memory_bank.bank import MemoryBank
-from scenequilt.memory_bank.errors import LabelError, ScenequiltError
+from scenequilt.memory_bank.errors import BankCorruptError, FaissError, LabelError, ScenequiltError
 from scenequilt.memory_bank.layout import Layout
 from scenequilt.memory_bank.taxonomy import Taxonomy, read_taxonomy
 from scenequilt.memory_bank.where import check_where, parse_where
@@ -164,8 +164,9 @@ def write_run(
     A layout that cannot be composed is listed in failures.csv and in the report; the others go on.
 
     Raises:
-        BankError: If the bank cannot be opened.
+        BankError: If the bank cannot be opened, or a byte of it is not what was written.
         DatasetError: If the classes file is none.
+        FaissError: If FAISS is asked for and cannot be used.
         ValueError: If out holds something else, a filter cannot be read or names what is not in the
             bank, or style is no picture.
     """
@@ -185,6 +186,9 @@ def write_run(
                 else:
                     folder.discard(file.name)
                     _compose_one(session, folder, file, stamps)
+            except (BankCorruptError, FaissError):
+                # No fault of the layout: the next one would fail alike.
+                raise
             except (ScenequiltError, ValueError) as error:
                 failures.append((str(file.path), _in_one_line(error, file.path)))
             done += request.choices.variants
