@@ -21,7 +21,7 @@ from scenequilt.memory_bank.manifest import (
     read_manifest,
 )
 from scenequilt.memory_bank.segment import Query, Retrieval, Segment
-from scenequilt.memory_bank.store import Shard, SourceRecord, box_of
+from scenequilt.memory_bank.store import Shard, SourceRecord, box_of, is_segment_number
 from scenequilt.memory_bank.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class BankInfo:
 
     Attributes:
         path: Its folder.
-        finished: False if its build was interrupted.
+        finished: False if its build or merge was interrupted.
         segments: Segments.
         sources: Photographs.
         size_bytes: Of manifest, shards and index on disk.
@@ -133,7 +133,8 @@ class MemoryBank:
 
     Opening is cheap: shards are mapped, the search structures are made at the first retrieval. A
     bank sees what was there when it was opened; it may be shared by threads, and is opened anew
-    where it is unpickled.
+    where it is unpickled. After close() only what its manifest says can be asked, and everything
+    else is a ValueError.
 
     Args:
         path: Folder of the bank.
@@ -143,7 +144,7 @@ class MemoryBank:
     Raises:
         BankFormatError: If there is no bank, or one of another format.
         BankCorruptError: If a file is missing or damaged.
-        BankError: If its build is not finished.
+        BankError: If its build or merge is not finished.
         ValueError: If threads is less than 1.
     """
 
@@ -167,6 +168,7 @@ class MemoryBank:
         self._numbers: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
         self._places: dict[str, tuple[int, int]] | None = None
         self._searcher: Searcher | None = None
+        self._closed = False
 
     @classmethod
     def open(cls, path: Path | str, threads: int = 1) -> Self:
@@ -185,6 +187,7 @@ class MemoryBank:
         self.close()
 
     def __len__(self) -> int:
+        self._check_open()
         return self._count
 
     def __getstate__(self) -> dict[str, Any]:
@@ -213,17 +216,18 @@ class MemoryBank:
         return self.manifest.fingerprint
 
     def close(self) -> None:
-        """Let go of everything that was read; the bank cannot be used afterwards."""
+        """Let go of everything that was read; closing again does nothing."""
         with self._lock:
+            self._closed = True
             self._cache.clear()
             self._cached_bytes = 0
             self._searcher = None
             self._numbers = self._places = None
             self._shards, self._live = [], []
-            self._count = 0
 
     def info(self) -> BankInfo:
         """Count what is in the bank's folder now."""
+        self._check_open()
         return describe_bank(self.path)
 
     def segment(self, segment_id: int) -> Segment:
@@ -232,13 +236,15 @@ class MemoryBank:
         Raises:
             KeyError: If the bank holds no such segment.
             BankCorruptError: If its bytes are not what was written.
+            ValueError: If the bank was closed.
         """
         with self._lock:
+            self._check_open()
             if segment_id in self._cache:
                 self._cache.move_to_end(segment_id)
                 return self._cache[segment_id]
         shard, row = self.locate(segment_id)
-        table = shard.segments[row]
+        table = shard.row(row)
         source = shard.sources[table["source_row"]]
         color, mask = shard.color(row), shard.mask(row)
         color.flags.writeable = False
@@ -270,17 +276,19 @@ class MemoryBank:
             KeyError: If the bank holds no such segment.
         """
         shard, row = self.locate(segment_id)
-        found: np.void = shard.segments[row]
-        return found
+        return shard.row(row)
 
     def locate(self, segment_id: int) -> tuple[Shard, int]:
         """Return the shard of a segment and its row there.
 
         Raises:
             KeyError: If the bank holds no such segment.
+            BankCorruptError: If a row of the bank is not what was written.
         """
         numbers, places = self._sorted_numbers()
-        at = int(np.searchsorted(numbers, segment_id))
+        at = len(numbers)
+        if is_segment_number(segment_id):
+            at = int(np.searchsorted(numbers, segment_id))
         if at == len(numbers) or numbers[at] != segment_id:
             raise KeyError(f"{self.path} holds no segment {segment_id}")
         place = int(places[at])
@@ -296,7 +304,12 @@ class MemoryBank:
         return [self._shards[shard].sources[row] for _, (shard, row) in sorted(places.items())]
 
     def rows(self) -> Iterator[tuple[SourceRecord, NDArray[Any]]]:
-        """Yield the photographs shard by shard, each with the rows of its segments."""
+        """Yield the photographs shard by shard, each with the rows of its segments.
+
+        Raises:
+            BankCorruptError: If a row of the bank is not what was written.
+        """
+        self._check_arrays()
         for number, (shard, live) in enumerate(zip(self._shards, self._live, strict=True)):
             live_sources = self.manifest.shards[number].live_sources(shard).tolist()
             source_rows = shard.segments["source_row"]
@@ -325,6 +338,7 @@ class MemoryBank:
 
         Raises:
             KeyError: If the bank holds no such photograph.
+            BankCorruptError: If the layout is not what was written.
         """
         shard, row = self._source_place(source_id)
         return shard.label_map(row)
@@ -381,11 +395,17 @@ class MemoryBank:
 
     @property
     def searcher(self) -> "Searcher":
-        """What retrieve asks; made when it is first asked for."""
+        """What retrieve asks; made when it is first asked for.
+
+        Raises:
+            BankCorruptError: If something that it would compare is not what was written.
+        """
         from scenequilt.memory_bank.search import Searcher
 
         with self._lock:
+            self._check_open()
             if self._searcher is None:
+                self._check_arrays()
                 self._searcher = Searcher(
                     self._shards,
                     self._live,
@@ -397,6 +417,17 @@ class MemoryBank:
                 )
             return self._searcher
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ValueError(f"the bank {self.path} was closed; open it again: MemoryBank.open()")
+
+    def _check_arrays(self) -> None:
+        """Refuse a damaged bank before its rows are relied on: the first time only."""
+        with self._lock:
+            self._check_open()
+            for shard in self._shards:
+                shard.check_arrays()
+
     def _source_place(self, source_id: str) -> tuple[Shard, int]:
         places = self._source_places()
         if source_id not in places:
@@ -406,6 +437,7 @@ class MemoryBank:
 
     def _source_places(self) -> dict[str, tuple[int, int]]:
         with self._lock:
+            self._check_open()
             if self._places is None:
                 self._places = {}
                 for number, shard in enumerate(self._shards):
@@ -418,7 +450,9 @@ class MemoryBank:
     def _sorted_numbers(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return all segment numbers, ascending, and (shard << 32 | row) of each."""
         with self._lock:
+            self._check_open()
             if self._numbers is None:
+                self._check_arrays()
                 numbers = [np.zeros(0, np.int64)]
                 places = [np.zeros(0, np.int64)]
                 for shard_number, (shard, live) in enumerate(

@@ -1,14 +1,15 @@
 """One photograph into segments: crops, masks, descriptors and the layout around them."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scenequilt.memory_bank.datasets.interface import LabelledPhotograph
-from scenequilt.memory_bank.segment import Region
+from scenequilt.memory_bank.segment import Box, Region
 from scenequilt.memory_bank.store import (
     CROP_MARGIN_PX,
     SEGMENT_DTYPE,
@@ -23,6 +24,23 @@ from scenequilt.memory_bank.store import (
 
 MIN_AREA_PX = 50
 """Smaller regions are left out of a bank, unless asked for."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crop:
+    """The colours of a segment, as a shard holds them.
+
+    Attributes:
+        encoded: The compressed crop: JPEG or PNG.
+        crop_box: What it covers, (top, left, bottom, right) in pixels of the photograph.
+        lab_mean: (3,) CIE L*a*b* (L 0..100) of the segment's own pixels.
+        lab_std: (3,) likewise.
+    """
+
+    encoded: bytes
+    crop_box: Box
+    lab_mean: NDArray[np.float32]
+    lab_std: NDArray[np.float32]
 
 
 def cut_photograph(
@@ -44,25 +62,54 @@ def cut_photograph(
     """
     import cv2
 
-    from scenequilt.memory_bank.descriptor import describe, encode_runs, resample_labels
+    from scenequilt.memory_bank.descriptor import resample_labels
     from scenequilt.memory_bank.extract import extract_regions
 
-    regions = extract_regions(photo.layout, min_area_px=min_area_px)
-    described = describe(regions, photo.layout.size_hw, frame_hw)
-    runs = encode_runs(resample_labels(photo.layout.label_map, frame_hw))
-    bgr = cv2.cvtColor(photo.image, cv2.COLOR_RGB2BGR)
+    bgr = np.asarray(cv2.cvtColor(photo.image, cv2.COLOR_RGB2BGR), np.uint8)
     lab = cv2.cvtColor(photo.image.astype(np.float32) * np.float32(1 / 255), cv2.COLOR_RGB2LAB)
+
+    def crop_of(region: Region) -> Crop:
+        encoded, crop_box = _color_crop(bgr, region, codec)
+        top, left, bottom, right = region.box
+        own = region.mask.view(np.uint8)
+        mean, std = cv2.meanStdDev(lab[top:bottom, left:right], mask=own)
+        return Crop(
+            encoded, crop_box, mean.ravel().astype(np.float32), std.ravel().astype(np.float32)
+        )
+
+    regions = extract_regions(photo.layout, min_area_px=min_area_px)
+    frame_labels = resample_labels(photo.layout.label_map, frame_hw)
+    return contents_of(regions, frame_labels, source, crop_of)
+
+
+def contents_of(
+    regions: Sequence[Region],
+    frame_labels: NDArray[np.uint8],
+    source: SourceRecord,
+    crop_of: Callable[[Region], Crop],
+) -> ShardContents:
+    """Return the regions of one photograph as segments, ready for a shard but for seal().
+
+    Args:
+        regions: Of the photograph's layout, in its pixels.
+        frame_labels: (frame_h, frame_w) class ids of the layout at frame size.
+        source: What is to be known of the photograph.
+        crop_of: Gives the colours of a region.
+    """
+    from scenequilt.memory_bank.descriptor import describe, encode_runs
+
+    height, width = frame_labels.shape
+    frame_hw = (height, width)
+    described = describe(regions, source.size_hw, frame_hw)
+    runs = encode_runs(frame_labels)
     segments = np.zeros(len(regions), SEGMENT_DTYPE)
     colors: list[bytes] = []
     masks: list[bytes] = []
     color_offset = mask_offset = 0
-    for row, region in enumerate(regions):
+    for segment, region in zip(segments, regions, strict=True):
         packed = pack_mask(region.mask)
-        color, crop_box = _color_crop(np.asarray(bgr, np.uint8), region, codec)
+        crop = crop_of(region)
         mask = encode_mask(packed)
-        top, left, bottom, right = region.box
-        mean, std = cv2.meanStdDev(lab[top:bottom, left:right], mask=region.mask.view(np.uint8))
-        segment = segments[row]
         segment["segment_id"] = segment_id_of(
             source.image_sha256, region.class_id, region.box, packed
         )
@@ -70,15 +117,15 @@ def cut_photograph(
         segment["cut_by_frame"] = region.cut_by_frame
         segment["instance_id"] = region.instance_id
         segment["box"] = region.box
-        segment["crop_box"] = crop_box
+        segment["crop_box"] = crop.crop_box
         segment["area_px"] = region.area_px
-        segment["color_offset"], segment["color_bytes"] = color_offset, len(color)
+        segment["color_offset"], segment["color_bytes"] = color_offset, len(crop.encoded)
         segment["mask_offset"], segment["mask_bytes"] = mask_offset, len(mask)
-        segment["color_crc"], segment["mask_crc"] = zlib.crc32(color), zlib.crc32(mask)
-        segment["lab_mean"], segment["lab_std"] = mean.ravel(), std.ravel()
-        color_offset += len(color)
+        segment["color_crc"], segment["mask_crc"] = zlib.crc32(crop.encoded), zlib.crc32(mask)
+        segment["lab_mean"], segment["lab_std"] = crop.lab_mean, crop.lab_std
+        color_offset += len(crop.encoded)
         mask_offset += len(mask)
-        colors.append(color)
+        colors.append(crop.encoded)
         masks.append(mask)
     segments["frame_box"] = described.frame_box
     segments["frame_area"] = described.frame_area

@@ -12,18 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenequilt.memory_bank.bank import INDEX_FOLDER, MemoryBank
-from scenequilt.memory_bank.build import clear_leftovers, record_of
+from scenequilt.memory_bank.build import beginning, clear_leftovers, leftover_files, record_of
 from scenequilt.memory_bank.errors import BankCorruptError, BankError
 from scenequilt.memory_bank.lock import writing_to
 from scenequilt.memory_bank.manifest import (
     MANIFEST_NAME,
     Manifest,
+    Plan,
     ShardRecord,
     Skipped,
     check_finished,
     check_same_classes,
     fingerprint_of,
-    is_bank,
+    how_to_finish,
     open_shards,
     read_manifest,
     replace_manifest,
@@ -32,6 +33,7 @@ from scenequilt.memory_bank.store import (
     Fault,
     Shard,
     ShardContents,
+    is_segment_number,
     seal,
     sha256_of,
     sync_folder,
@@ -53,6 +55,7 @@ class VerifyReport:
         notes: What is no fault but worth knowing: an unfinished build, leftovers.
         shards: Shards looked at.
         segments: Segments looked at, removed ones included.
+        removed: How many of segments were removed, as far as their shards can be read.
         size_bytes: Bytes looked at.
     """
 
@@ -60,6 +63,7 @@ class VerifyReport:
     notes: tuple[str, ...]
     shards: int
     segments: int
+    removed: int
     size_bytes: int
 
 
@@ -106,9 +110,9 @@ def verify_bank(
     try:
         manifest = read_manifest(folder)
     except BankCorruptError as error:
-        return VerifyReport((Fault(MANIFEST_NAME, "", str(error)),), (), 0, 0, 0)
+        return VerifyReport((Fault(MANIFEST_NAME, "", str(error)),), (), 0, 0, 0, 0)
     faults: list[Fault] = []
-    segments = size_bytes = 0
+    segments = removed = size_bytes = 0
     whole = True
     numbers = [np.zeros(0, np.int64)]
     for done, record in enumerate(manifest.shards, start=1):
@@ -119,7 +123,9 @@ def verify_bank(
         if shard is None:
             whole = False
         else:
-            numbers.append(shard.segments["segment_id"][record.live_rows(shard)])
+            live = record.live_rows(shard)
+            removed += int(np.count_nonzero(~live))
+            numbers.append(shard.segments["segment_id"][live])
         if progress is not None:
             progress(done, len(manifest.shards))
     values, counts = np.unique(np.concatenate(numbers), return_counts=True)
@@ -140,7 +146,9 @@ def verify_bank(
     notes = _notes(folder, manifest)
     if (folder / INDEX_FOLDER).exists():
         _verify_index(folder, manifest, faults, notes)
-    return VerifyReport(tuple(faults), tuple(notes), len(manifest.shards), segments, size_bytes)
+    return VerifyReport(
+        tuple(faults), tuple(notes), len(manifest.shards), segments, removed, size_bytes
+    )
 
 
 def remove_from_bank(
@@ -176,6 +184,7 @@ def remove_from_bank(
         "sequence": set(sequences),
         "segment": set(segments),
     }
+    listed = np.array(sorted(filter(is_segment_number, wanted["segment"])), np.int64)
     if not any(wanted.values()):
         raise ValueError("name at least one photograph, licence, sequence or segment to remove")
     read_manifest(folder)
@@ -203,7 +212,6 @@ def remove_from_bank(
                     missing[kind].discard(named[kind])
                 if hits:
                     gone.append(source.source_id)
-            listed = np.fromiter(wanted["segment"], np.int64)
             ids = shard.segments["segment_id"]
             found = ids[live & np.isin(ids, listed)].tolist()
             missing["segment"] -= set(found)
@@ -267,14 +275,15 @@ def merge_banks(folders: Sequence[Path], out: Path) -> MergeReport:
     """Join banks of the same classes and frame into a new one; the old ones stay.
 
     A segment that several banks hold is in the new one once. A photograph whose name another one
-    has already gets "~" and the beginning of its hash behind it.
+    has already gets "~" and the beginning of its hash behind it. A process that is killed leaves a
+    bank that is not finished; the same call begins it again.
 
     Args:
         folders: The banks, at least two.
-        out: Folder of the new bank; it must not hold one.
+        out: Folder of the new bank; it must not hold one, nor anything else.
 
     Raises:
-        BankError: If classes or frames differ, or out exists; the message names what.
+        BankError: If classes or frames differ, or out is taken; the message names what.
         BankCorruptError: If a shard is not what was written.
         ValueError: If fewer than two banks are given.
     """
@@ -282,15 +291,12 @@ def merge_banks(folders: Sequence[Path], out: Path) -> MergeReport:
         raise ValueError(f"merging needs at least two banks, got {len(folders)}")
     manifests = [read_manifest(folder) for folder in folders]
     _check_mergeable(folders, manifests)
-    known = {".lock", "shards"}
-    if is_bank(out) or (out.exists() and {path.name for path in out.iterdir()} - known):
-        raise BankError(f"{out} exists already; choose another folder for the merged bank")
-    (out / "shards").mkdir(parents=True, exist_ok=True)
-    with writing_to(out):
+    with beginning(out, "merge"):
         first = manifests[0]
         settings = {name: value for name, value in first.settings.items() if name != "plan_id"}
         merged = Manifest(first.taxonomy, first.frame_hw, settings)
-        clear_leftovers(out, merged)
+        plan = Plan("", {"banks": len(folders)}, 0, 0, "merge")
+        replace_manifest(out, replace(merged, pending=plan))
         names: dict[str, str] = {}
         hashes: set[str] = set()
         numbers = np.zeros(0, np.int64)
@@ -335,7 +341,10 @@ def reindex_bank(folder: Path, *, progress: Callable[[int], None] | None = None)
     """
     read_manifest(folder)
     with writing_to(folder):
-        clear_leftovers(folder, read_manifest(folder))
+        manifest = read_manifest(folder)
+        # First: a shard that is finished but not registered belongs to the build that is resumed.
+        check_finished(folder, manifest)
+        clear_leftovers(folder, manifest)
         with MemoryBank.open(folder) as bank:
             return bank.searcher.build_index(progress=progress)
 
@@ -436,22 +445,20 @@ def _verify_index(folder: Path, manifest: Manifest, faults: list[Fault], notes: 
 
     for problem in index_problems(folder / INDEX_FOLDER, manifest.fingerprint):
         # The index is a cache: one of another state of the bank is of no use, but no damage.
-        if "is stale" in problem:
-            notes.append(f"{problem}; make it anew with: scenequilt bank reindex {folder}")
+        if problem.kind == "damaged":
+            faults.append(Fault(INDEX_FOLDER, "", problem.message))
         else:
-            faults.append(Fault(INDEX_FOLDER, "", problem))
+            notes.append(f"{problem.message}; make it anew with: scenequilt bank reindex {folder}")
 
 
 def _notes(folder: Path, manifest: Manifest) -> list[str]:
     notes = []
     if manifest.pending is not None:
         notes.append(
-            f"the build is not finished: {len(manifest.shards)} of {manifest.pending.shards} "
-            "shards; complete it with the command that began it and --resume"
+            f"the {manifest.pending.begun_by} is not finished: "
+            f"{how_to_finish(manifest, manifest.pending)}"
         )
-    known = {record.name for record in manifest.shards}
-    left = [path for path in (folder / "shards").iterdir() if path.name not in known]
-    left += folder.glob(f"{MANIFEST_NAME}.*.tmp")
+    left = leftover_files(folder, manifest)
     if left:
         notes.append(
             f"{len(left)} files of a writer that was stopped or is at work; the next writer clears "

@@ -4,12 +4,13 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from scenequilt.memory_bank.errors import (
     BankFormatError,
     DatasetError,
 )
+from scenequilt.memory_bank.lock import LOCK_NAME
 from scenequilt.memory_bank.store import Shard, sync_folder
 from scenequilt.memory_bank.taxonomy import Taxonomy, taxonomy_from_json
 
@@ -98,21 +100,28 @@ class Skipped:
     message: str
 
 
+Beginner = Literal["build", "merge", "write"]
+"""Who begins a bank: build_bank, which can be resumed, or merge_banks and write_bank, which begin
+again."""
+
+
 @dataclass(frozen=True)
 class Plan:
-    """A build that is not finished.
+    """A bank that is not finished.
 
     Attributes:
-        plan_id: Hash of the settings and of every photograph's files.
-        settings: What the build was begun with, for the message when it is resumed with other ones.
-        shards: How many shards it will make.
-        photographs: How many photographs it reads.
+        plan_id: Hash of the settings and of every photograph's files; "" but for a build.
+        settings: What it was begun with, for the message when it is resumed with other ones.
+        shards: How many shards it will have; 0 if that is not known.
+        photographs: How many photographs it reads; 0 if that is not known.
+        begun_by: What began it.
     """
 
     plan_id: str
     settings: dict[str, Any]
     shards: int
     photographs: int
+    begun_by: Beginner = "build"
 
 
 @dataclass(frozen=True)
@@ -126,7 +135,7 @@ class Manifest:
         shards: The shards, by name.
         skipped: Photographs that could not be used.
         fingerprint: Hash of the content, "" while a build is not finished.
-        pending: The build that is not finished, or None.
+        pending: What is to be done until the bank is finished, or None.
         program: Version of the program that wrote this.
         created: When the bank was begun, UTC.
         updated: When it was last changed, UTC.
@@ -155,17 +164,50 @@ def is_bank(folder: Path) -> bool:
     return (folder / MANIFEST_NAME).exists()
 
 
+def foreign_files(folder: Path) -> Iterator[Path]:
+    """Yield what is in a folder without a manifest that no writer of ours can have left there.
+
+    The manifest is written before the first shard, so that finished shards without one belong to a
+    bank that lost it, and are nobody's to delete.
+    """
+    for path in folder.iterdir():
+        if path.name == "shards" and path.is_dir():
+            yield from (inner for inner in path.iterdir() if not inner.match("*.h5.*.tmp"))
+        elif path.name != LOCK_NAME and not path.match(f"{MANIFEST_NAME}.*.tmp"):
+            yield path
+
+
+def check_free(out: Path) -> None:
+    """Refuse a place for a new bank where something else is.
+
+    Raises:
+        BankError: If out is a file, or a folder of anything but an empty bank's; the message has
+            the remedy.
+    """
+    if not out.exists() or (out.is_dir() and not any(foreign_files(out))):
+        return
+    if _has_shards(out):
+        raise BankError(f"{out} {_NO_MANIFEST}, or choose another folder for the new bank")
+    raise BankError(f"{out} exists and is not a memory bank; choose another folder")
+
+
 def read_manifest(folder: Path) -> Manifest:
     """Read the manifest of a bank.
 
     Raises:
-        BankFormatError: If the folder holds no bank, or one of another version.
+        BankFormatError: If the folder holds no bank, or one that lost its manifest or is of another
+            version.
         BankCorruptError: If a byte of the manifest is not what was written.
     """
     path = folder / MANIFEST_NAME
     try:
         text = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
+        if _has_shards(folder):
+            raise BankFormatError(
+                f"{folder} {_NO_MANIFEST}, or build the bank again elsewhere: "
+                "scenequilt bank build DATASET --out OTHER"
+            ) from error
         raise BankFormatError(
             f"{folder} is no memory bank: it has no {MANIFEST_NAME}; make one with: "
             f"scenequilt bank build DATASET --out {folder}"
@@ -235,13 +277,17 @@ def fingerprint_of(folder: Path, manifest: Manifest) -> str:
     """Return the fingerprint of a bank's content, in hex.
 
     It covers every segment that is not removed (pixels, mask, class, the layout around it, what is
-    known of its photograph), the taxonomy and the frame size. It does not depend on the order,
-    shards, workers or interruptions by which the bank came about.
+    known of its photograph), every photograph without a segment likewise, the taxonomy and the
+    frame size. It does not depend on the order, shards, workers or interruptions by which the bank
+    came about, nor on how label files are encoded.
     """
-    digests = [
-        shard.segments["digest"][record.live_rows(shard)]
-        for record, shard in zip(manifest.shards, open_shards(folder, manifest), strict=True)
-    ]
+    digests = []
+    for record, shard in zip(manifest.shards, open_shards(folder, manifest), strict=True):
+        live = record.live_rows(shard)
+        digests.append(shard.segments["digest"][live])
+        bare = record.live_sources(shard)
+        bare[shard.segments["source_row"][live]] = False
+        digests += [shard.source_digest(row)[None] for row in np.flatnonzero(bare).tolist()]
     halves = np.ascontiguousarray(np.concatenate([np.zeros((0, 16), np.uint8), *digests]))
     numbers = halves.view(">u8").reshape(-1, 2)
     order = np.lexsort((numbers[:, 1], numbers[:, 0]))
@@ -253,16 +299,24 @@ def fingerprint_of(folder: Path, manifest: Manifest) -> str:
 
 
 def check_finished(folder: Path, manifest: Manifest) -> None:
-    """Refuse a bank whose build was interrupted.
+    """Refuse a bank whose build or merge was interrupted.
 
     Raises:
         BankError: If it was; the message says how to go on.
     """
     if manifest.pending is not None:
-        raise BankError(
-            f"{folder} is not finished: {len(manifest.shards)} of {manifest.pending.shards} shards "
-            "are there; complete it with the command that began it and --resume"
-        )
+        raise BankError(f"{folder} is not finished: {how_to_finish(manifest, manifest.pending)}")
+
+
+def how_to_finish(manifest: Manifest, pending: Plan) -> str:
+    """Say how far a bank came that is not finished, and how to complete it."""
+    if pending.begun_by != "build":
+        remedy = f"give the command that began it again, which starts the {pending.begun_by} anew"
+        return f"its {pending.begun_by} was stopped; {remedy}"
+    return (
+        f"{len(manifest.shards)} of {pending.shards} shards are there; complete it with the "
+        "command that began it and --resume"
+    )
 
 
 def check_same_classes(found: Taxonomy, expected: Taxonomy, where: str) -> None:
@@ -287,7 +341,15 @@ def check_same_classes(found: Taxonomy, expected: Taxonomy, where: str) -> None:
         )
 
 
+_NO_MANIFEST = (
+    f"has shards/ but no {MANIFEST_NAME}, which says what belongs to a bank; bring {MANIFEST_NAME} "
+    "back from a copy"
+)
 _REMEDY = "bring it back from a copy, or build the bank again"
+
+
+def _has_shards(folder: Path) -> bool:
+    return any((folder / "shards").glob("*.h5"))
 
 
 def _checksum_holds(text: bytes) -> bool:

@@ -3,9 +3,10 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from scenequilt.memory_bank.taxonomy import Taxonomy
 
 MAX_FRAME_PX = 1 << 18
 """A bank's frame has at most this many pixels, unless another one is asked for."""
+
+LARGEST_FRAME_PX = 1 << 24
+"""No bank's frame has more pixels than this: what retrieval counts by is made for it."""
 
 _SHARDS_PER_BUILD = 16
 _SHARD_PX = (1 << 17, 1 << 25)
@@ -34,6 +38,7 @@ class PlannedPhotograph:
         size_hw: (height, width) as the file says, (0, 0) if it cannot be read.
         image_sha256: Of the photograph's file, in hex; "" if it cannot be read.
         label_sha256: Of the label map's file, likewise.
+        files_sha256: Of the names and hashes of all files that reading it depends on.
     """
 
     entry: Entry
@@ -41,6 +46,7 @@ class PlannedPhotograph:
     size_hw: tuple[int, int]
     image_sha256: str
     label_sha256: str
+    files_sha256: str
 
 
 @dataclass(frozen=True)
@@ -114,11 +120,15 @@ def list_entries(
 
 
 def plan_photographs(
-    entries: Sequence[Entry], names: Mapping[str, str], hashes: Collection[str]
+    reader: DatasetReader,
+    entries: Sequence[Entry],
+    names: Mapping[str, str],
+    hashes: Collection[str],
 ) -> tuple[list[PlannedPhotograph], int]:
     """Hash the files, leave out photographs that are there already, and make names unique.
 
     Args:
+        reader: Says which files reading an entry depends on.
         entries: What there is to read.
         names: Hash of the photograph by name, of all that the bank has or had.
         hashes: Hashes of the photographs that it has.
@@ -126,8 +136,10 @@ def plan_photographs(
     Returns:
         The photographs to cut, in order, and how many were left out.
     """
+    # Photographs may share a file, e.g. the annotations of their split.
+    hash_of = cache(_hash_of)
     with ThreadPoolExecutor(2) as threads:
-        measured = list(threads.map(_measure, entries))
+        measured = list(threads.map(lambda entry: _measure(reader, entry, hash_of), entries))
     names, hashes = dict(names), set(hashes)
     photographs = []
     for photo in measured:
@@ -142,24 +154,33 @@ def plan_photographs(
     return photographs, len(measured) - len(photographs)
 
 
-def _measure(entry: Entry) -> PlannedPhotograph:
-    from PIL import Image
+def _hash_of(path: Path) -> str:
+    # What cannot be read here is reported when the reader fails on it.
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return ""
 
-    def hash_of(path: Path) -> str:
-        # What cannot be read here is reported when the reader fails on it.
-        try:
-            with path.open("rb") as stream:
-                return hashlib.file_digest(stream, "sha256").hexdigest()
-        except OSError:
-            return ""
+
+def _measure(
+    reader: DatasetReader, entry: Entry, hash_of: Callable[[Path], str]
+) -> PlannedPhotograph:
+    from PIL import Image
 
     try:
         with Image.open(entry.image_path) as image:
             size_hw = (image.height, image.width)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         size_hw = (0, 0)
+    files = [(path.name, hash_of(path)) for path in reader.files(entry)]
     return PlannedPhotograph(
-        entry, entry.source_id, size_hw, hash_of(entry.image_path), hash_of(entry.label_path)
+        entry,
+        entry.source_id,
+        size_hw,
+        hash_of(entry.image_path),
+        hash_of(entry.label_path),
+        hashlib.sha256(json.dumps(files).encode()).hexdigest(),
     )
 
 
@@ -178,8 +199,7 @@ def plan_id_of(
                 photo.entry.sequence,
                 photo.entry.licence,
                 photo.entry.address,
-                photo.image_sha256,
-                photo.label_sha256,
+                photo.files_sha256,
             ]
             for photo in photographs
         ],

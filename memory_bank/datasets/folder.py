@@ -188,10 +188,12 @@ def files_by_name(
 
 def _several_files(path: Path) -> str:
     """Say which files a path stands for that files_by_name made of several."""
-    there = sorted(other.name for other in path.parent.iterdir() if other.stem == path.stem)
-    return (
-        f"{path.parent / there[-1]}: {' and '.join(there[:-1])} has the same name; keep one of them"
+    there = sorted(
+        other.name
+        for other in path.parent.iterdir()
+        if other.stem == path.stem and other.suffix.lower() in PHOTOGRAPH_SUFFIXES
     )
+    return f"{path.parent}: {' and '.join(there)} have the same name; keep one of them"
 
 
 def subfolders(folder: Path) -> list[Path]:

@@ -1,9 +1,12 @@
 """The bank as its users see it."""
 
 import pickle
+import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -54,6 +57,28 @@ def test_a_segment_is_its_photographs_pixels(bank: MemoryBank, reader: DatasetRe
         assert (labels[segment.mask] == segment.class_id).all()
         difference = segment.color.astype(int) - photo.image[top:bottom, left:right]
         assert np.abs(difference[segment.mask]).mean() < 4
+
+
+@pytest.mark.parametrize("dataset", ["segments", "words", "cells", "shapes", "run_row_offset"])
+def test_a_damaged_bank_is_refused_before_it_is_searched(
+    folder: Path, reader: DatasetReader, tmp_path: Path, dataset: str
+) -> None:
+    spoilt = shutil.copytree(folder, tmp_path / "spoilt")
+    path = max((spoilt / "shards").iterdir())
+    with h5py.File(path) as file:
+        place = file[dataset].id.get_offset() + file[dataset].nbytes // 2
+    data = bytearray(path.read_bytes())
+    data[place] ^= 0x10
+    path.write_bytes(data)
+    query = extract_queries(reader.read(reader.entries()[0]).layout)[0]
+    message = rf"{path.name}: .* scenequilt bank verify .*spoilt; bring the file back .* again"
+
+    with pytest.raises(BankCorruptError, match=message):
+        MemoryBank.open(spoilt).retrieve(query)
+    with pytest.raises(BankCorruptError, match=message):
+        MemoryBank.open(spoilt).segment_ids()
+    with pytest.raises(BankCorruptError, match=message):
+        list(MemoryBank.open(spoilt).rows())
 
 
 def test_a_segment_cannot_be_written_to(bank: MemoryBank) -> None:
@@ -163,12 +188,51 @@ def test_a_bank_can_be_pickled(bank: MemoryBank) -> None:
     np.testing.assert_array_equal(copy.segment(number).color, bank.segment(number).color)
 
 
-def test_a_closed_bank_is_empty(folder: Path) -> None:
+def test_a_closed_bank_answers_nothing(folder: Path, reader: DatasetReader) -> None:
     with MemoryBank.open(folder) as bank:
         number = int(bank.segment_ids()[0])
+        name = bank.sources()[0].source_id
+        shape = bank.segment(number)
+    query = extract_queries(reader.read(reader.entries()[0]).layout)[0]
+    bank.close()
 
-    with pytest.raises(KeyError):
+    asked: list[Callable[[], object]] = [
+        lambda: bank.segment(number),
+        lambda: bank.row(number),
+        lambda: bank.locate(number),
+        bank.segment_ids,
+        bank.sources,
+        lambda: list(bank.rows()),
+        bank.segments_by_source,
+        lambda: bank.source(name),
+        lambda: bank.label_map(name),
+        lambda: bank.retrieve(query),
+        lambda: bank.retrieve_many([query]),
+        lambda: len(bank),
+        bank.info,
+    ]
+    for ask in asked:
+        with pytest.raises(ValueError, match=r"the bank .* was closed; open it again"):
+            ask()
+    assert shape.color.any()
+
+
+@pytest.mark.parametrize("number", [-1, 2**63, 10**20])
+def test_numbers_that_no_segment_has_are_refused(bank: MemoryBank, number: int) -> None:
+    with pytest.raises(KeyError, match=f"holds no segment {number}"):
         bank.segment(number)
+
+
+def test_a_bank_that_lost_its_manifest_is_told_from_no_bank(folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "lost")
+    (copy / "manifest.json").unlink()
+
+    with pytest.raises(
+        BankFormatError,
+        match=r"lost has shards/ but no manifest\.json, .* bring manifest\.json back from a copy, or "
+        "build the bank again elsewhere: scenequilt bank build DATASET --out OTHER",
+    ):
+        MemoryBank.open(copy)
 
 
 def test_info_counts_add_up(bank: MemoryBank) -> None:

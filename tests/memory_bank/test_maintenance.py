@@ -13,10 +13,12 @@ from scenequilt.memory_bank.build import Progress, add_photographs, build_bank
 from scenequilt.memory_bank.datasets.interface import DatasetReader
 from scenequilt.memory_bank.datasets.open import open_dataset
 from scenequilt.memory_bank.errors import BankCorruptError, BankError, BankLockedError
+from scenequilt.memory_bank.index import IndexProblem, ProblemKind
 from scenequilt.memory_bank.lock import writing_to
 from scenequilt.memory_bank.maintenance import (
     compact_bank,
     merge_banks,
+    reindex_bank,
     remove_from_bank,
     verify_bank,
 )
@@ -159,6 +161,53 @@ def test_an_unfinished_bank_is_accepted_and_said_to_be(
     assert "the build is not finished: 1 of" in report.notes[0]
 
 
+def test_reindexing_an_unfinished_bank_leaves_what_resuming_would_take_over(
+    reader: DatasetReader, tmp_path: Path
+) -> None:
+    def stop(progress: Progress) -> None:
+        raise InterruptedError
+
+    out = tmp_path / "bank"
+    with pytest.raises(InterruptedError):
+        build_bank(reader, out, progress=stop)
+    manifest = read_manifest(out)
+    replace_manifest(out, replace(manifest, shards=()))
+
+    with pytest.raises(BankError, match="is not finished: 0 of"):
+        reindex_bank(out)
+
+    assert files(out) == {manifest.shards[0].name}
+
+
+def test_a_bank_without_its_shards_is_reported_shard_by_shard(folder: Path) -> None:
+    names = files(folder)
+    shutil.rmtree(folder / "shards")
+
+    report = verify_bank(folder)
+
+    assert {str(fault) for fault in report.faults} == {f"shards/{n}: is missing" for n in names}
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_fault"), [("stale", False), ("foreign", False), ("damaged", True)]
+)
+def test_only_a_damaged_index_is_a_fault(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, kind: ProblemKind, is_fault: bool
+) -> None:
+    (folder / "index").mkdir()
+    # The sentence says another thing than the kind, which is what counts.
+    problem = IndexProblem(kind, folder / "index", "the file is_stale.faiss is stale and damaged")
+    monkeypatch.setattr(
+        "scenequilt.memory_bank.index.index_problems", lambda index_dir, fingerprint: [problem]
+    )
+
+    report = verify_bank(folder)
+
+    assert [fault.message for fault in report.faults] == [problem.message] * is_fault
+    assert len(report.notes) == (not is_fault)
+    assert all("scenequilt bank reindex" in note for note in report.notes)
+
+
 def test_a_removed_photograph_is_gone(folder: Path) -> None:
     before = MemoryBank.open(folder)
     name = before.sources()[1].source_id
@@ -184,6 +233,17 @@ def test_a_removed_segment_is_gone_and_its_neighbours_stay(folder: Path) -> None
     np.testing.assert_array_equal(after.segment_ids(), np.delete(before.segment_ids(), 7))
     with pytest.raises(KeyError, match=f"holds no segment {number}"):
         after.segment(number)
+
+
+def test_verifying_tells_removed_segments_from_the_others(folder: Path) -> None:
+    before = verify_bank(folder)
+    gone = remove_from_bank(folder, sources=[MemoryBank.open(folder).sources()[0].source_id])
+
+    after = verify_bank(folder)
+
+    assert gone.segments > 0
+    assert (before.segments, before.removed) == (after.segments, 0)
+    assert after.removed == gone.segments
 
 
 def test_removing_by_sequence_takes_its_photographs(folder: Path) -> None:
@@ -219,6 +279,8 @@ def test_a_dry_run_of_removing_changes_nothing(folder: Path) -> None:
         ({"licences": ["GPL"]}, "has no licence GPL"),
         ({"sequences": ["apollo"]}, "has no sequence apollo"),
         ({"segments": [5]}, "has no segment 5"),
+        ({"segments": [10**20 - 1]}, "has no segment 99999999999999999999"),
+        ({"segments": [-1]}, "has no segment -1"),
     ],
 )
 def test_removing_what_is_not_there_is_refused(
@@ -392,8 +454,44 @@ def test_merging_other_frames_is_refused_with_the_remedy(
 
 
 def test_merging_into_a_bank_is_refused(built: Path, folder: Path) -> None:
-    with pytest.raises(BankError, match="exists already; choose another folder"):
+    with pytest.raises(BankError, match="is a memory bank already; choose another folder"):
         merge_banks([built, built], folder)
+
+
+def test_merging_into_a_folder_of_shards_is_refused_and_they_stay(
+    built: Path, folder: Path
+) -> None:
+    (folder / "manifest.json").unlink()
+    names = files(folder)
+
+    with pytest.raises(BankError, match=r"has shards/ but no manifest\.json.*another folder"):
+        merge_banks([built, built], folder)
+
+    assert files(folder) == names
+
+
+def test_a_merge_that_was_stopped_begins_again(
+    folder: Path, built: Path, reader: DatasetReader, tmp_path: Path
+) -> None:
+    out = tmp_path / "both"
+    last = read_manifest(folder).shards[-1]
+    whole = (folder / "shards" / last.name).read_bytes()
+    flip(folder / "shards" / last.name, 0.9)
+    with pytest.raises(BankCorruptError, match="scenequilt bank verify"):
+        merge_banks([folder, built], out)
+    assert files(out)
+
+    report = verify_bank(out)
+    assert report.faults == ()
+    assert "the merge is not finished: its merge was stopped; give the command" in report.notes[0]
+    with pytest.raises(BankError, match="is not finished: its merge was stopped"):
+        MemoryBank.open(out)
+    with pytest.raises(BankError, match="is a merge that was stopped, no build to resume"):
+        build_bank(reader, out, resume=True)
+
+    (folder / "shards" / last.name).write_bytes(whole)
+    assert merge_banks([folder, built], out).fingerprint == fingerprint(built)
+    assert verify_bank(out).notes == ()
 
 
 def test_merging_one_bank_is_refused(built: Path, tmp_path: Path) -> None:

@@ -239,6 +239,14 @@ def test_digests_do_not_depend_on_where_the_photograph_was(path: Path) -> None:
     np.testing.assert_array_equal(here.segments["digest"], there.segments["digest"])
 
 
+def test_digests_do_not_depend_on_how_the_label_file_is_encoded() -> None:
+    other = replace(source_record(), label_sha256="0" * 64)
+    here = seal(cut_photograph(photograph(), source_record(), FRAME))
+    there = seal(cut_photograph(photograph(), other, FRAME))
+
+    np.testing.assert_array_equal(here.segments["digest"], there.segments["digest"])
+
+
 @pytest.mark.parametrize(
     "changed",
     [
@@ -311,6 +319,52 @@ def test_a_damaged_segment_is_refused_when_it_is_read(
 
     with pytest.raises(BankCorruptError, match=rf"one\.h5: segment {number}: {read} has crc32"):
         getattr(Shard(path), read)(0)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "record"),
+    [
+        ("segments", "segment in row"),
+        ("words", "segment in row"),
+        ("cells", "segment in row"),
+        ("shapes", "segment in row"),
+        ("source_offset", "source"),
+        ("source_crc", "source"),
+        ("sources", "source"),
+        ("run_offset", "source"),
+        ("run_row_offset", "source"),
+        ("run_end", "source"),
+        ("run_label", "source"),
+    ],
+)
+@pytest.mark.parametrize("where", [0.0, 0.37, 0.99])
+def test_what_a_search_compares_is_refused_if_it_is_damaged(
+    path: Path, shard: Shard, dataset: str, record: str, where: float
+) -> None:
+    shard.check_arrays()
+    start, length = place_of(path, dataset)
+    flip(path, start + int(where * length))
+
+    with pytest.raises(BankCorruptError, match=rf"one\.h5: .*{record}.*; bring the file back"):
+        Shard(path).check_arrays()
+
+
+def test_a_damaged_row_is_refused_before_its_numbers_are_used(path: Path, shard: Shard) -> None:
+    start, length = place_of(path, "segments")
+    flip(path, start + length // len(shard))  # the number of the second segment
+
+    for read in (Shard(path).row, Shard(path).color, Shard(path).mask, Shard(path).box_mask):
+        with pytest.raises(BankCorruptError, match=r"one\.h5: segment in row 1 has another crc32"):
+            read(1)
+    assert Shard(path).row(0)["area_px"] == 4800
+
+
+def test_a_damaged_layout_is_refused_when_it_is_read(path: Path, shard: Shard) -> None:
+    flip(path, place_of(path, "run_row_offset")[0])
+
+    with pytest.raises(BankCorruptError, match=r"one\.h5: source in row 0 has another crc32"):
+        Shard(path).label_map(0)
+    assert Shard(path).label_map(1).shape == FRAME
 
 
 def test_a_cut_off_file_is_refused(path: Path, shard: Shard) -> None:

@@ -271,6 +271,50 @@ def test_adding_what_is_there(dataset: Path, folder: Path) -> None:
     assert "0 segments of 0 photographs added, 10 photographs were there already" in outcome.text
 
 
+def test_adding_what_was_removed_says_so(dataset: Path, folder: Path) -> None:
+    name = json.loads(bank("list", folder, "--json").text.splitlines()[0])["source_id"]
+    bank("remove", folder, "--source", name)
+    spare = shutil.copytree(folder, folder.with_name("spare"))
+
+    assert (
+        "brought back 1 photograph that had been removed"
+        in bank("add", dataset, "--bank", folder).text
+    )
+    assert "brought back" not in bank("add", dataset, "--bank", folder).text
+    assert table("add", dataset, "--bank", spare)["returned"] == 1
+
+
+def test_verifying_says_how_many_segments_are_removed(folder: Path) -> None:
+    before = table("info", folder)["segments"]
+    name = json.loads(bank("list", folder, "--json").text.splitlines()[0])["source_id"]
+    gone = table("remove", folder, "--source", name)["segments"]
+
+    outcome = bank("verify", folder)
+
+    assert f"{before} segments ({gone} of them removed) in " in outcome.text
+    assert table("verify", folder)["removed"] == gone
+
+
+def test_one_photograph_that_is_there_twice_is_singular(dataset: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(dataset, tmp_path / "data")
+    for kind in ("images", "labels", "instances", "depth"):
+        first = min(path for path in (data / kind / "train").iterdir())
+        shutil.copy(first, first.with_stem("zz_000001"))
+
+    dry = bank("build", data, "--out", tmp_path / "bank", "--dry-run").text
+    text = bank("build", data, "--out", tmp_path / "bank").text
+
+    assert "1 photograph is there more than once" in dry
+    assert "1 photograph is there more than once, and read once" in text
+
+
+def test_a_dry_run_says_with_how_many_workers(dataset: Path, tmp_path: Path) -> None:
+    words = ("build", dataset, "--out", tmp_path / "bank", "--dry-run")
+
+    assert table(*words)["workers"] == 1
+    assert table(*words, "--workers", 2)["workers"] == 2
+
+
 def test_removing_and_compacting(folder: Path) -> None:
     before = table("info", folder)
     name = json.loads(bank("list", folder, "--json").text.splitlines()[0])["source_id"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -125,8 +124,9 @@ def _add_add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser = verbs.add_parser(
         "add",
         help="add a dataset's photographs to a bank",
-        description="Photographs that the bank has already, byte by byte, are left out. Stopped "
-        "at any instant the bank is as it was, and the same command goes on.",
+        description="Photographs that the bank has already, byte by byte, are left out; those that "
+        "were removed come back. Stopped at any instant the bank is as it was, and the same "
+        "command goes on.",
     )
     _add_dataset_options(parser)
     parser.add_argument(
@@ -208,9 +208,8 @@ def _add_dataset_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
         type=int,
-        default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1,
         metavar="N",
-        help="processes (default: %(default)s, the cores there are)",
+        help="processes (default: as many as pay, at most the cores there are)",
     )
     parser.add_argument(
         "--repair",
@@ -283,9 +282,7 @@ def run_build(args: argparse.Namespace) -> Outcome:
     if report.photographs == 0 and args.resume:
         lines[0] = f"{args.out} is finished: there was nothing left to do"
     elif report.present:
-        lines.append(
-            f"{_count(report.present, 'photograph')} are there more than once, and were read once"
-        )
+        lines.append(f"{_are(report.present, 'photograph')} there more than once, and read once")
     return Outcome("\n".join(lines + _skipped_lines(report.skipped)), status)
 
 
@@ -366,7 +363,11 @@ def run_verify(args: argparse.Namespace) -> Outcome:
     if args.json:
         table = asdict(report) | {"ok": not report.faults}
         return Outcome(json.dumps(table), status)
-    looked = f"{_count(report.segments, 'segment')} in {_count(report.shards, 'shard')}, {_megabytes(report.size_bytes)}"
+    removed = f" ({report.removed:,} of them removed)" if report.removed else ""
+    looked = (
+        f"{_count(report.segments, 'segment')}{removed} in {_count(report.shards, 'shard')}, "
+        f"{_megabytes(report.size_bytes)}"
+    )
     lines = [f"note: {note}" for note in report.notes]
     if report.faults:
         lines.append(
@@ -408,16 +409,21 @@ def run_add(args: argparse.Namespace) -> Outcome:
         table |= {
             "added": {"photographs": report.photographs, "segments": report.segments},
             "present": report.present,
+            "returned": report.returned,
             "skipped": [asdict(one) for one in report.skipped],
         }
         return Outcome(json.dumps(table), status)
     lines = [
         (
             f"{args.bank}: {_count(report.segments, 'segment')} of {_count(report.photographs, 'photograph')} added, "
-            f"{_count(report.present, 'photograph')} were there already"
+            f"{_were(report.present, 'photograph')} there already"
         ),
         f"fingerprint {report.manifest.fingerprint}",
     ]
+    if report.returned:
+        lines.insert(
+            1, f"brought back {_count(report.returned, 'photograph')} that had been removed"
+        )
     return Outcome("\n".join(lines + _skipped_lines(report.skipped)), status)
 
 
@@ -464,7 +470,7 @@ def run_merge(args: argparse.Namespace) -> Outcome:
         return Outcome(json.dumps(asdict(report)))
     return Outcome(
         f"{args.out}: {_count(report.segments, 'segment')} of {_count(report.sources, 'photograph')}; "
-        f"{_count(report.doubled, 'segment')} were there more than once\nfingerprint {report.fingerprint}"
+        f"{_were(report.doubled, 'segment')} there more than once\nfingerprint {report.fingerprint}"
     )
 
 
@@ -514,12 +520,12 @@ def _estimate(args: argparse.Namespace, reader: DatasetReader) -> Outcome:
         (
             f"{args.out} would hold about {_count(estimate.segments, 'segment')} of "
             f"{_count(estimate.photographs, 'photograph')} in {_megabytes(estimate.size_bytes)}, after about "
-            f"{estimate.seconds:.0f} s with {_count(args.workers, 'worker')}"
+            f"{_seconds(estimate.seconds)} with {_count(estimate.workers, 'worker')}"
         ),
         f"frame {height}x{width}; judged by {_count(estimate.sample, 'photograph')}; nothing was written",
     ]
     if estimate.present:
-        lines.append(f"{_count(estimate.present, 'photograph')} are there more than once")
+        lines.append(f"{_are(estimate.present, 'photograph')} there more than once")
     return Outcome("\n".join(lines + _skipped_lines(estimate.skipped)), status)
 
 
@@ -638,6 +644,18 @@ def _skipped_lines(skipped: Sequence[Skipped]) -> list[str]:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _are(number: int, noun: str) -> str:
+    return f"{_count(number, noun)} {'is' if number == 1 else 'are'}"
+
+
+def _were(number: int, noun: str) -> str:
+    return f"{_count(number, noun)} {'was' if number == 1 else 'were'}"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
 def _megabytes(size_bytes: int) -> str:

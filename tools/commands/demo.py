@@ -70,7 +70,7 @@ def run_demo(args: argparse.Namespace) -> Outcome:
             open_dataset(dataset),
             bank,
             split="train",
-            workers=_workers(),
+            workers=None,
             progress=lambda step: progress(step.photographs, step.total),
         )
 
@@ -114,12 +114,6 @@ def make_room(out: Path, *, seed: int) -> None:
     for name in FOLDERS:
         if (out / name).is_dir():
             shutil.rmtree(out / name)
-
-
-def _workers() -> int:
-    import os
-
-    return min(4, os.cpu_count() or 1)
 
 
 def _say(text: str) -> None:

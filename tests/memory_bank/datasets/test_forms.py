@@ -111,12 +111,30 @@ def test_sources_csv_row_of_no_photograph_is_warned_of(
     assert "1 rows name no photograph, the first is split 'train' name 'a_99'" in caplog.text
 
 
-def test_two_photographs_of_one_name_are_refused(tmp_path: Path, write: Write) -> None:
+@pytest.mark.parametrize(
+    ("kind", "twin", "names"),
+    [
+        ("images", "a_01.png", r"a_01\.jpg and a_01\.png"),
+        ("labels", "a_01.jpg", r"a_01\.jpg and a_01\.png"),
+        ("labels", "a_01.PNG", r"a_01\.PNG and a_01\.png"),
+    ],
+)
+def test_two_files_of_one_name_are_refused_when_they_are_read_and_stop_no_other(
+    tmp_path: Path, write: Write, kind: str, twin: str, names: str
+) -> None:
     root = write("plain", tmp_path)
-    save(root / "images" / "train" / "a_01.png", np.zeros((4, 6, 3)))
+    save(root / kind / "train" / "same.png", np.zeros((4, 6, 3))).rename(
+        root / kind / "train" / twin
+    )
+    (root / kind / "train" / "a_01.txt").write_text("notes")
+    reader = open_dataset(root, "plain")
 
-    with pytest.raises(DatasetError, match=r"a_01\.png: a_01\.jpg has the same name; keep one"):
-        open_dataset(root).entries()
+    twice, once, other = reader.entries()
+
+    with pytest.raises(DatasetError, match=f"train: {names} have the same name; keep one of them"):
+        reader.read(twice)
+    assert reader.read(once).entry.source_id == "a_02"
+    assert reader.read(other).entry.source_id == "b_03"
 
 
 def test_split_of_layouts_without_photographs_is_not_listed(tmp_path: Path, write: Write) -> None:
@@ -427,7 +445,10 @@ def test_voc_list_names_what_is_missing(tmp_path: Path, write: Write) -> None:
         lines.write("c_99\n")
     reader = open_dataset(root)
 
-    with pytest.raises(DatasetError, match=r"without photograph; expected .*JPEGImages.c_99\.jpg"):
+    with pytest.raises(
+        DatasetError,
+        match=r"JPEGImages.c_99\.jpg: photograph and label map .*SegmentationClass.c_99\.png are both missing; .*take 'c_99' off",
+    ):
         reader.read(reader.entries("val")[1])
 
 
