@@ -208,8 +208,13 @@ def read_manifest(folder: Path) -> Manifest:
                 f"{folder} {_NO_MANIFEST}, or build the bank again elsewhere: "
                 "scenequilt bank build DATASET --out OTHER"
             ) from error
+        if folder.exists():
+            raise BankFormatError(
+                f"{folder} is no memory bank: it has no {MANIFEST_NAME}; if it is a dataset, make a "
+                f"bank of it: scenequilt bank build {folder} --out {folder.name}.bank"
+            ) from error
         raise BankFormatError(
-            f"{folder} is no memory bank: it has no {MANIFEST_NAME}; make one with: "
+            f"{folder} does not exist, expected a memory bank; make one with: "
             f"scenequilt bank build DATASET --out {folder}"
         ) from error
     try:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scenequilt.memory_bank.datasets.files import OWN_CLASSES
 from scenequilt.memory_bank.datasets.interface import Repair
 from scenequilt.memory_bank.datasets.layout_file import Companions, companions, read_layout
+from scenequilt.memory_bank.datasets.open import READERS, open_dataset
 from scenequilt.memory_bank.errors import LabelError
 from scenequilt.memory_bank.layout import Layout
 from scenequilt.memory_bank.taxonomy import VOID, Taxonomy
@@ -41,27 +42,33 @@ class LayoutFile:
 
 
 def find_layout_files(
-    arguments: Sequence[Path], *, reserved: Sequence[str] = (), outside: Path | None = None
+    arguments: Sequence[Path],
+    *,
+    split: str | None = None,
+    reserved: Sequence[str] = (),
+    outside: Path | None = None,
 ) -> list[LayoutFile]:
     """List the label maps that files and folders stand for, each once, in the order given.
 
-    A folder stands for every PNG in it and below it, by name; one that has a labels/ folder, as a
-    dataset has, for the PNGs of that folder.
+    A dataset's folder stands for the label maps of its photographs, or of those of one split; any
+    other folder for every PNG in it and below it, by name.
 
     Args:
-        arguments: Label maps and folders of them.
+        arguments: Label maps, folders of them, and folders of datasets.
+        split: Which split of a dataset; None for all.
         reserved: Names that no layout may have.
         outside: Folder that is written to; what lies in it is no layout, even if it lies in a
             folder that is given.
 
     Raises:
-        ValueError: If a path does not exist, a folder holds no PNG, or two names cannot be told
-            apart.
+        DatasetError: If a dataset has no such split; the message lists those there are.
+        ValueError: If a path does not exist, a folder holds no PNG or is no dataset where a split
+            is asked for, or two names cannot be told apart.
     """
     paths: dict[Path, None] = {}
     for argument in arguments:
         if argument.is_dir():
-            found = _label_maps_below(argument, outside)
+            found = _label_maps_of(argument, split, outside)
             if not found:
                 raise ValueError(
                     f"{argument}: no label map in this folder, expected *.png; name the folder "
@@ -188,11 +195,24 @@ def _nearest(length: int, wanted: int) -> NDArray[np.intp]:
     return ((np.arange(wanted) + 0.5) * length / wanted).astype(np.intp)
 
 
+def _label_maps_of(folder: Path, split: str | None, outside: Path | None) -> list[Path]:
+    if split is None and (folder / "labels").is_dir():
+        return _label_maps_below(folder / "labels", outside)
+    if any(reader.recognises(folder) for reader in READERS.values()):
+        entries = open_dataset(folder).entries(split)
+        return [entry.label_path for entry in entries if entry.label_path.is_file()]
+    if split is not None:
+        raise ValueError(
+            f"{folder}: split {split!r} is asked for, but this is no dataset's folder; leave "
+            "--split out, or name the folder of the dataset"
+        )
+    return _label_maps_below(folder, outside)
+
+
 def _label_maps_below(folder: Path, outside: Path | None) -> list[Path]:
-    root = folder / "labels" if (folder / "labels").is_dir() else folder
     return sorted(
         path
-        for path in root.rglob("*")
+        for path in folder.rglob("*")
         if path.suffix.lower() == ".png"
         and not path.is_dir()
         and not path.name.startswith(".")

@@ -87,6 +87,11 @@ class FolderReader(ABC):
         chosen = [entry for entry in found if entry.split == split]
         if not chosen:
             counts = Counter(entry.split for entry in found)
+            if set(counts) == {""}:
+                raise DatasetError(
+                    f"{self.root}: split {split!r} is asked for, but this dataset has no splits, "
+                    f"only {len(found)} photographs; leave the split out"
+                )
             there = ", ".join(f"{name or '(none)'} ({n})" for name, n in sorted(counts.items()))
             raise DatasetError(
                 f"{self.root}: split {split!r} does not exist or has no photograph with a label "

@@ -73,8 +73,13 @@ def test_a_flipped_byte_anywhere_is_noticed(tmp_path: Path, share: float, flippe
 
 
 def test_a_folder_without_manifest_is_no_bank(tmp_path: Path) -> None:
-    with pytest.raises(BankFormatError, match=r"no memory bank.*scenequilt bank build DATASET"):
+    with pytest.raises(BankFormatError, match=r"no memory bank.*if it is a dataset.*bank build"):
         read_manifest(tmp_path)
+
+
+def test_a_folder_that_does_not_exist_is_said(tmp_path: Path) -> None:
+    with pytest.raises(BankFormatError, match=r"nowhere does not exist.*bank build DATASET --out"):
+        read_manifest(tmp_path / "nowhere")
 
 
 def test_another_version_is_refused_with_the_remedy(

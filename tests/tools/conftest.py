@@ -173,6 +173,7 @@ def _add_picture(
             "variant": variant,
             "folder": f"street/{variant:02d}",
             **picture_row(composition),
+            "own_photographs": [],
             "seconds": composition.seconds,
             "diversity": {"lab_difference": 12.0, "dissimilarity": 0.4, "unshared_sources": 0.5},
         },

@@ -205,6 +205,22 @@ def test_a_damaged_bank_ends_the_run_and_is_not_put_down_to_a_layout(
         run_command("compose", *toytown_layouts[:2], "--bank", bank, "--out", tmp_path / "out")
 
 
+def test_a_layout_of_the_bank_is_said_and_its_photograph_can_be_left_out(
+    run_command: Run, toytown_bank: Path, toytown_dataset: Path, tmp_path: Path
+) -> None:
+    layout = min((toytown_dataset / "labels" / "train").glob("*.png"))
+    argv = ["compose", layout, "--bank", toytown_bank, "--out"]
+
+    plain = run_command(*argv, tmp_path / "plain")
+    honest = run_command(*argv, tmp_path / "honest", "--exclude-own")
+
+    assert "1 of these layouts are of photographs in the bank" in plain.text
+    assert layout.stem in _rows(tmp_path / "plain")[0]["sources"]
+    assert "--exclude-own" not in honest.text
+    assert layout.stem not in _rows(tmp_path / "honest")[0]["sources"]
+    assert run_command("replay", tmp_path / "honest").status == 0
+
+
 def test_a_class_without_a_segment_is_named(
     run_command: Run, toytown_bank: Path, toytown_layouts: list[Path], tmp_path: Path
 ) -> None:

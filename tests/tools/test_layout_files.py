@@ -43,6 +43,19 @@ def _layout(labels: list[list[int]], taxonomy: Taxonomy = TAXONOMY) -> Layout:
     return Layout(label_map, (label_map == 1).astype(np.int32), taxonomy)
 
 
+def test_a_split_of_a_dataset_stands_for_its_label_maps(toytown_dataset: Path) -> None:
+    val = find_layout_files([toytown_dataset], split="val")
+    everything = find_layout_files([toytown_dataset])
+
+    assert {file.path.parent.name for file in val} == {"val"}
+    assert 0 < len(val) < len(everything) == 24
+
+
+def test_a_split_of_no_dataset_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"split 'val' is asked for, but this is no dataset's"):
+        find_layout_files([tmp_path], split="val")
+
+
 def test_a_folder_stands_for_its_label_maps_by_name(tmp_path: Path) -> None:
     for name in ("b.png", "a.png", "notes.txt"):
         _write(tmp_path / name, [[7]]) if name.endswith("png") else (tmp_path / name).touch()

@@ -66,6 +66,18 @@ def test_the_new_files_can_be_kept(run_command: Run, recipe: Path, tmp_path: Pat
     assert {path.name for path in (tmp_path / "again").iterdir()} == {*HASHED, "recipe.json"}
 
 
+def test_a_run_is_replayed_whole(run_command: Run, finished: Path) -> None:
+    outcome = run_command("replay", finished / "out")
+
+    assert outcome.status == 0
+    assert outcome.text.endswith("2 of 2 recipes identical")
+
+
+def test_a_folder_without_a_recipe_is_refused(run_command: Run, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no recipe.json in this folder, expected that of"):
+        run_command("replay", tmp_path)
+
+
 def test_what_differs_is_named_with_both_hashes(run_command: Run, recipe: Path) -> None:
     def claim_other_bytes(table: dict[str, Any]) -> None:
         table["outputs"]["image.png"] = "0" * 64

@@ -26,7 +26,14 @@ def add_compose_command(commands: "Commands") -> None:
     )
     parser.add_argument(
         "layouts", type=Path, nargs="+", metavar="LAYOUT",
-        help="label map (PNG of the bank's file ids, or of its colours), or a folder of them",
+        help="label map (PNG of the bank's file ids, or of its colours), a folder of them, or the "
+        "folder of a dataset",
+    )  # fmt: skip
+    parser.add_argument("--split", metavar="S", help="of a dataset, this split only, e.g. val")
+    parser.add_argument("--limit", type=_positive, metavar="N", help="the first N layouts only")
+    parser.add_argument(
+        "--exclude-own", action="store_true",
+        help="leave the photograph out whose own label map a layout is",
     )  # fmt: skip
     parser.add_argument("--bank", type=Path, required=True, help="folder of the memory bank")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
@@ -97,7 +104,11 @@ def run_compose(args: argparse.Namespace) -> Outcome:
     from scenequilt.tools.progress import progress_bar
 
     request = RunRequest(
-        layouts=tuple(find_layout_files(args.layouts, reserved=RESERVED_NAMES, outside=args.out)),
+        layouts=tuple(
+            find_layout_files(
+                args.layouts, split=args.split, reserved=RESERVED_NAMES, outside=args.out
+            )[: args.limit]
+        ),
         bank=args.bank,
         choices=ComposeChoices(
             seed=args.seed,
@@ -109,6 +120,7 @@ def run_compose(args: argparse.Namespace) -> Outcome:
             search=args.search,
             k=args.k,
             repair=args.repair,
+            exclude_own=args.exclude_own,
         ),
         classes=args.classes,
         style=args.style,
@@ -149,6 +161,11 @@ def run_in_words(request: "RunRequest", report: "RunReport", out: Path) -> str:
             f"  variants differ by      {diversity['lab_difference']:5.1f} units of Lab, "
             f"{diversity['dissimilarity']:.2f} of structure (1 - SSIM), and in "
             f"{100 * diversity['unshared_sources']:.0f} % of their photographs"
+        )
+    if report.fed_by_own():
+        lines.append(
+            f"{report.fed_by_own()} of these layouts are of photographs in the bank, and mostly get "
+            "them back: leave those out with --exclude-own"
         )
     derived = report.derived_instances()
     if derived:

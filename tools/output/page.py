@@ -145,8 +145,17 @@ def _figure(row: Row, name: str, thumbnail: str) -> str:
         f"<figcaption><b>variant {row['variant']:02d}</b> "
         f"<span>covered {_percent(row['coverage'])}</span> "
         f"<span>agrees {_percent(row['agreement'])}</span> "
-        f"<span>{_count(len(row['sources']), 'photograph')}</span></figcaption></figure>"
+        f"<span>{_count(len(row['sources']), 'photograph')}</span>{_without(row)}"
+        "</figcaption></figure>"
     )
+
+
+def _without(row: Row) -> str:
+    """Return the classes that the bank had no segment for, in words."""
+    if not row["open_classes"]:
+        return ""
+    names = ", ".join(name.replace("_", " ") for name in row["open_classes"])
+    return f' <span class="without">no segment of {html.escape(names)}</span>'
 
 
 def _pack_element(run: Path, row: Row, taxonomy: Taxonomy, map_px: int) -> str:

@@ -74,6 +74,7 @@ class ComposeChoices:
         search: "auto", "exact" or "faiss".
         k: Candidates a query, or None for the default.
         repair: What to do with values in label files that are no ids.
+        exclude_own: Leave the photograph out whose own label map a layout is.
 
     Raises:
         ValueError: If seed or variants is no whole number, or too small.
@@ -88,6 +89,7 @@ class ComposeChoices:
     search: Search = "auto"
     k: int | None = None
     repair: Repair = "none"
+    exclude_own: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("seed", 0), ("variants", 1)):

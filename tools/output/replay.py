@@ -108,7 +108,9 @@ def replay(
         if out is None:
             out = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         out.mkdir(parents=True, exist_ok=True)
-        compositions = session.compose(session.read(layout_path), variants=recipe.variant + 1)
+        compositions = session.compose(
+            session.read(layout_path), stamps, variants=recipe.variant + 1
+        )
         again = session.write(out, compositions[recipe.variant], stamps)
     different = _differences(recipe.outputs, again.outputs)
     others = {found.name for found in different}

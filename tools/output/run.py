@@ -124,6 +124,12 @@ class RunReport:
         """Return how many layouts brought no instance map: things that touch are one there."""
         return len({row["layout"] for row in self.rows if row["inputs"]["instances"] is None})
 
+    def fed_by_own(self) -> int:
+        """Return how many layouts are of photographs that feed their own picture."""
+        return len(
+            {row["layout"] for row in self.rows if set(row["own_photographs"]) & {*row["sources"]}}
+        )
+
     def sources(self) -> set[str]:
         """Return the photographs that any picture uses."""
         return {source for row in self.rows for source in row["sources"]}
@@ -147,6 +153,7 @@ class RunReport:
             "sources": len(self.sources()),
             "open_classes": self.open_classes(),
             "derived_instances": self.derived_instances(),
+            "fed_by_own": self.fed_by_own(),
             "peak_memory_bytes": self.peak_memory_bytes,
         }
 
@@ -266,6 +273,9 @@ class ComposeSession:
         self.bank = MemoryBank.open(request.bank)
         check_where(self._where, self.bank.sources())
         self._looks = SourceLooks(self.bank)
+        self._photographs_of: dict[str, list[str]] = {}
+        for source in self.bank.sources():
+            self._photographs_of.setdefault(source.label_sha256, []).append(source.source_id)
 
     def __enter__(self) -> Self:
         return self
@@ -304,12 +314,20 @@ class ComposeSession:
             repair=choices.repair,
         )
 
-    def compose(self, layout: Layout, *, variants: int) -> list[Composition]:
+    def own_photographs(self, stamps: LayoutStamps) -> list[str]:
+        """Return the photographs in the bank whose own label map the layout is, byte for byte."""
+        return self._photographs_of.get(stamps.layout.sha256, [])
+
+    def compose(self, layout: Layout, stamps: LayoutStamps, *, variants: int) -> list[Composition]:
         """Compose the first variants of a layout; fewer are the first of more.
 
         Raises:
             EmptyClassError: If the bank has no segment for any region of the layout.
         """
+        where = self._where
+        if self.request.choices.exclude_own:
+            own = tuple(self.own_photographs(stamps))
+            where = dataclasses.replace(where, not_sources=where.not_sources + own)
         return compose_variants(
             layout,
             self.bank,
@@ -317,7 +335,7 @@ class ComposeSession:
             variants=variants,
             settings=self._settings,
             seed=self.request.choices.seed,
-            where=self._where,
+            where=where,
             style=self._style,
             looks=self._looks,
         )
@@ -379,7 +397,7 @@ def _compose_one(
     started = time.perf_counter()
     layout = session.read(file.path)
     read_seconds = time.perf_counter() - started
-    compositions = session.compose(layout, variants=session.request.choices.variants)
+    compositions = session.compose(layout, stamps, variants=session.request.choices.variants)
     diversity = (
         dataclasses.asdict(measure_diversity(compositions)) if len(compositions) > 1 else None
     )
@@ -401,6 +419,7 @@ def _compose_one(
                 "folder": f"{file.name}/{composition.variant:02d}",
                 "layout_path": stamps.layout.path,
                 "inputs": _inputs(stamps),
+                "own_photographs": session.own_photographs(stamps),
                 **picture_row(composition),
                 "seconds": seconds,
                 "diversity": diversity,

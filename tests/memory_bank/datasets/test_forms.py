@@ -149,6 +149,18 @@ def test_split_of_layouts_without_photographs_is_not_listed(tmp_path: Path, writ
         reader.entries("test")
 
 
+def test_a_split_of_a_dataset_without_splits_is_refused_as_such(tmp_path: Path) -> None:
+    labels = tmp_path / "labels"
+    save(labels / "a.png", np.zeros((4, 6)))
+    save(tmp_path / "images" / "a.png", np.zeros((4, 6, 3)))
+    (tmp_path / "classes.json").write_text(
+        '{"void_id": 9, "classes": [{"id": 0, "name": "sky", "color": [0, 0, 0], "kind": "stuff"}]}'
+    )
+
+    with pytest.raises(DatasetError, match=r"'val' is asked for, but this dataset has no splits"):
+        open_dataset(tmp_path).entries("val")
+
+
 def test_one_label_file_of_colors_among_ids_is_refused(tmp_path: Path, write: Write) -> None:
     root = write("plain", tmp_path)
     save(root / "labels" / "train" / "a_02.png", np.full((4, 6, 3), (0, 0, 142)))
