@@ -14,7 +14,7 @@ from scenequilt.synthesis.choice import (
     leftover_queries,
     rank_candidates,
 )
-from scenequilt.synthesis.mending import mend_mask
+from scenequilt.synthesis.mending import mend_mask, take_out_shadows
 from scenequilt.synthesis.stages import Aligner, Bank, ComposeSettings
 
 SAME_OBJECT_LAB = 2.5
@@ -63,7 +63,9 @@ class Chooser:
         def place(candidate: Candidate) -> PlacedSegment:
             segment = self._bank.segment(candidate.segment_id)
             if not query.is_thing:
-                segment = mend_mask(segment, self._bank.label_map(segment.source_id))
+                label_map = self._bank.label_map(segment.source_id)
+                segment = mend_mask(segment, label_map)
+                segment = take_out_shadows(segment, label_map, query.layout)
             return self._aligner.place(query, segment, candidate)
 
         if query.is_thing:
