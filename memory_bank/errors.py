@@ -9,6 +9,7 @@ ScenequiltError
         BankLockedError     another process is writing to the bank
         EmptyClassError     no segment of a class that the layout asks for, after the filters
     RecipeError             a recipe cannot be replayed: bank, program or layout is another
+    CheckpointError         a file of weights cannot be read, or does not fit what it is for
     FaissError              FAISS is absent, broken, or installed twice
 
 A caller's mistake in an argument is a ValueError or a TypeError.
@@ -49,6 +50,10 @@ class EmptyClassError(BankError):
 
 class RecipeError(ScenequiltError):
     """A recipe cannot be replayed."""
+
+
+class CheckpointError(ScenequiltError):
+    """A file of weights cannot be read, or does not fit what it is for."""
 
 
 class FaissError(ScenequiltError):

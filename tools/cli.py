@@ -14,10 +14,23 @@ from scenequilt.tools.commands.bank import add_bank_command
 from scenequilt.tools.commands.bench import add_bench_command
 from scenequilt.tools.commands.compose import add_compose_command
 from scenequilt.tools.commands.demo import add_demo_command
+from scenequilt.tools.commands.evaluate import add_evaluate_command
+from scenequilt.tools.commands.experiment import add_experiment_command
 from scenequilt.tools.commands.inspect import add_inspect_command
+from scenequilt.tools.commands.layouts import add_layouts_command
 from scenequilt.tools.commands.outcome import Outcome
 from scenequilt.tools.commands.replay import add_replay_command
+from scenequilt.tools.commands.study import add_study_command
 from scenequilt.tools.commands.toytown import add_toytown_command
+from scenequilt.tools.commands.train import add_train_command
+
+EXTRA_OF = {
+    "torch": "evaluation",
+    "torchmetrics": "evaluation",
+    "safetensors": "evaluation",
+    "matplotlib": "evaluation",
+}
+"""Extra that brings a library which pip install . alone does not."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -31,10 +44,15 @@ def build_parser() -> argparse.ArgumentParser:
     add_toytown_command(commands)
     add_inspect_command(commands)
     add_bank_command(commands)
+    add_layouts_command(commands)
     add_compose_command(commands)
     add_replay_command(commands)
+    add_evaluate_command(commands)
+    add_study_command(commands)
+    add_experiment_command(commands)
     add_bench_command(commands)
     add_demo_command(commands)
+    add_train_command(commands)
     return parser
 
 
@@ -50,6 +68,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         outcome: Outcome = args.run(args)
     except (ScenequiltError, ValueError, OSError) as error:
         print(f"scenequilt: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRA_OF:
+            raise
+        print(
+            f"scenequilt: this command needs {error.name}, which is not installed; install it with: "
+            f"pip install 'scenequilt[{EXTRA_OF[error.name]}]'",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print("scenequilt: stopped", file=sys.stderr)

@@ -16,10 +16,24 @@ def progress_bar(doing: str, unit: str) -> Iterator[Progress]:
         doing: What is going on, e.g. "composing".
         unit: What is counted, in the plural, e.g. "pictures".
     """
+    with progress_bars(unit) as stage:
+        yield stage(doing)
+
+
+@contextmanager
+def progress_bars(unit: str) -> Iterator[Callable[[str], Progress]]:
+    """Show a bar for each stage of what the block does, from its first count on.
+
+    Yields a function that takes what is going on to what is told of it.
+
+    Args:
+        unit: What is counted, in the plural.
+    """
     from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
+        TaskID,
         TextColumn,
         TimeRemainingColumn,
     )
@@ -34,11 +48,17 @@ def progress_bar(doing: str, unit: str) -> Iterator[Progress]:
         console=Console(stderr=True),
         disable=not sys.stderr.isatty(),
     ) as bar:
-        task = bar.add_task(doing, total=None, rate="")
+        tasks: dict[str, TaskID] = {}
 
-        def update(done: int, total: int) -> None:
-            speed = bar.tasks[0].speed
-            rate = f"{speed:.1f} {unit}/s" if speed else ""
-            bar.update(task, completed=done, total=total, rate=rate)
+        def stage(doing: str) -> Progress:
+            def update(done: int, total: int) -> None:
+                if doing not in tasks:
+                    tasks[doing] = bar.add_task(doing, total=total, rate="")
+                task = tasks[doing]
+                speed = next(each.speed for each in bar.tasks if each.id == task)
+                rate = f"{speed:.1f} {unit}/s" if speed else ""
+                bar.update(task, completed=done, total=total, rate=rate)
 
-        yield update
+            return update
+
+        yield stage

@@ -1,12 +1,16 @@
-"""A small composition made by hand, and a run folder that holds pictures of it."""
+"""A small composition made by hand and a run of it; a dataset of four hand-made photographs, a bank
+of it, and stand-ins for the networks that pictures are judged by."""
 
 import argparse
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
 from scenequilt.memory_bank.build import build_bank
 from scenequilt.memory_bank.datasets.open import open_dataset
@@ -220,3 +224,117 @@ def run_command() -> Run:
         return outcome
 
     return run
+
+
+STREET_TAXONOMY = Taxonomy(
+    "three",
+    (
+        ClassInfo(7, "sky", (70, 130, 180), "stuff"),
+        ClassInfo(8, "road", (128, 64, 128), "stuff"),
+        ClassInfo(26, "car", (0, 0, 142), "thing"),
+    ),
+    (0, 255),
+)
+
+HORIZONS = {"dawn": 6, "dusk": 8, "night": 10, "noon": 18}
+
+
+@dataclass(frozen=True)
+class ColorSegmenter:
+    """Sees in every pixel the class of the street whose colour is nearest."""
+
+    name: str = "colors"
+    network: str = "colors"
+    classes: int = 3
+    sha256: str = "c" * 64
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return (B, H, W) class ids of (B, H, W, 3)."""
+        palette = STREET_TAXONOMY.palette[: self.classes].astype(np.int32)
+        apart = np.square(images[..., None, :].astype(np.int32) - palette).sum(axis=-1)
+        return np.asarray(apart.argmin(axis=-1), np.uint8)
+
+
+@dataclass(frozen=True)
+class MeanColors:
+    """Features of a picture: its mean red, green and blue, 1 for white."""
+
+    name: str = "mean-colors"
+    frechet_name: str = "FD-mean-colors"
+    kernel_name: str = "KD-mean-colors"
+    dims: int = 3
+    sha256: str = "d" * 64
+
+    def features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return (B, 3) of (B, H, W, 3)."""
+        return np.asarray(images.mean(axis=(1, 2)) / 255, np.float32)
+
+
+@pytest.fixture(scope="session")
+def street_taxonomy() -> Taxonomy:
+    """Sky, road, car: classes and colours of the street."""
+    return STREET_TAXONOMY
+
+
+@pytest.fixture(scope="session")
+def color_segmenter() -> ColorSegmenter:
+    """A segmenter of the street that reads the class off the colour."""
+    return ColorSegmenter()
+
+
+@pytest.fixture(scope="session")
+def mean_colors() -> MeanColors:
+    """A network for features that takes the mean colours."""
+    return MeanColors()
+
+
+@pytest.fixture
+def street_segmenter(tmp_path: Path) -> Path:
+    """A file of a segmenter: road where red is the strongest colour, car for green, sky for blue."""
+    from onnx import TensorProto, helper, save
+
+    shape = ("b", 3, "h", "w")
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", ends[:1], ends[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    path = tmp_path / "strongest.onnx"
+    save(model, str(path))
+    names = json.dumps({"classes": ["road", "car", "sky"]})
+    path.with_name("strongest.onnx.json").write_text(names)
+    return path
+
+
+@pytest.fixture
+def street(tmp_path: Path) -> Path:
+    """A plain dataset of four layouts of 24x36, and made/ with a picture of each.
+
+    Of "dawn", "dusk", "night" and "noon" sky stands above row 6, 8, 10 and 18, road below; noon has
+    a car of 4x13 at row 19, column 4, and a void row at the bottom. Photographs and pictures are
+    noise, each of its own, all PNG; sky is bluer than 160, everything else darker than 120. Label
+    files hold 7 for sky, 8 for road, 26 for car and 0 for void.
+    """
+    root = tmp_path / "street"
+    for folder in ("images", "labels", "made"):
+        (root / folder).mkdir(parents=True)
+    (root / "classes.json").write_text(json.dumps(STREET_TAXONOMY.as_json()))
+    random = np.random.default_rng(5)
+    for name, horizon in HORIZONS.items():
+        labels = np.full((24, 36), 8, np.uint8)
+        labels[:horizon] = 7
+        if name == "noon":
+            labels[19:23, 4:17] = 26
+            labels[23] = 0
+        Image.fromarray(labels).save(root / "labels" / f"{name}.png")
+        for folder in ("images", "made"):
+            pixels = random.integers(40, 120, (24, 36, 3)).astype(np.uint8)
+            pixels[:horizon, :, 2] += 120
+            Image.fromarray(pixels).save(root / folder / f"{name}.png")
+    return root
+
+
+@pytest.fixture
+def street_bank(street: Path, tmp_path: Path) -> Path:
+    """A bank of all photographs of the street, colours without loss."""
+    bank = tmp_path / "bank"
+    build_bank(open_dataset(street), bank, codec="png")
+    return bank

@@ -1,0 +1,1 @@
+"""New layouts out of a dataset's own: flipped, with objects taken out, put in and recombined."""

@@ -1,0 +1,353 @@
+"""What is usual in a dataset's layouts: which things, how often, where they stand and how large."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from scenequilt.memory_bank.layout import Layout
+from scenequilt.memory_bank.taxonomy import VOID, Taxonomy
+from scenequilt.synthesis.elision import is_ground
+from scenequilt.synthesis.layouts.layers import Layers, LayoutObject, owners_of, split_layers
+
+STUFF_GRID_HW = (18, 24)
+"""Size at which backgrounds are compared."""
+
+LEAST_DONOR_PX = 40
+"""Objects of fewer pixels are not copied: of so few, the outline says nothing."""
+
+SAME_GROUND = 0.6
+"""Share of what is seen below a foot that has to be of one class, for the foot to be seen."""
+
+TOUCH_SHARE = 0.15
+"""Share of an object's outline that may touch nearer objects, for it to be seen whole."""
+
+SPREAD_LIMIT = 2.0
+"""Spreads from the usual height within which an object is of usual height."""
+
+
+class LayoutSource(Protocol):
+    """The layouts of a dataset, read one at a time."""
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        """The classes."""
+        ...
+
+    def __len__(self) -> int:
+        """Return how many layouts there are."""
+        ...
+
+    def name(self, place: int) -> str:
+        """Return the name of a layout, unique among them."""
+        ...
+
+    def read(self, place: int) -> Layout:
+        """Read a layout; same place, same layout."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One object of the dataset. Lengths and rows are shares of its layout's height.
+
+    Attributes:
+        place: Of its layout.
+        object_place: Among the objects of the split layout.
+        class_id: Its class.
+        thin: True for poles and signs.
+        foot_row: Its lowest row.
+        height: From its highest to its lowest row.
+        width: From its leftmost to its rightmost column, in shares of the height too.
+        ground_id: Class that is seen below its foot, VOID if none or several.
+        whole: True if no frame and nothing nearer hides a part of it; of a thin object, if its foot
+            is seen.
+        solidity: Share of its convex hull that it fills; one that is partly hidden fills less.
+    """
+
+    place: int
+    object_place: int
+    class_id: int
+    thin: bool
+    foot_row: float
+    height: float
+    width: float
+    ground_id: int
+    whole: bool
+    solidity: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClassStatistics:
+    """What is usual for a class.
+
+    Attributes:
+        name: Of the class.
+        pixel_share: Share of all pixels that are not void.
+        objects: How many objects; 0 for stuff.
+        layouts: In how many layouts it is seen.
+        standing: True if most of its objects whose foot is seen stand on ground; the others hang
+            on something, or lie.
+        grounds: Share of the classes below the feet that are seen, by class id.
+        foot_rows: 5th and 95th percentile of the foot rows, in shares of the height of the layout.
+        height_per_row: Height per row of the foot below the horizon.
+        height_spread: Standard deviation of the logarithm of the height around that, robust.
+    """
+
+    name: str
+    pixel_share: float
+    objects: int
+    layouts: int
+    standing: bool
+    grounds: dict[int, float]
+    foot_rows: tuple[float, float]
+    height_per_row: float
+    height_spread: float
+
+
+@dataclass(frozen=True, eq=False)
+class LayoutStatistics:
+    """What is usual in a dataset's layouts.
+
+    Attributes:
+        taxonomy: The classes.
+        layouts: How many were looked at.
+        horizon: Row at which an object on the ground would have no height, in shares of the height
+            of a layout.
+        classes: One entry a class id.
+        sightings: Every object.
+        stuff_grids: (N, 18, 24) uint8, the backgrounds, coarse.
+        largest_px: Pixels of the largest layout.
+    """
+
+    taxonomy: Taxonomy
+    layouts: int
+    horizon: float
+    classes: tuple[ClassStatistics, ...]
+    sightings: tuple[Sighting, ...]
+    stuff_grids: NDArray[np.uint8]
+    largest_px: int
+
+    def usual_height(self, class_id: int, foot_row: float) -> float:
+        """Return the height of a standing class at a foot row, in shares of the layout's height."""
+        return self.classes[class_id].height_per_row * max(foot_row - self.horizon, 0.0)
+
+    def is_usual(self, class_id: int, foot_row: float, height: float) -> bool:
+        """Return True if an object of such a height may stand with its foot at a row."""
+        usual = self.usual_height(class_id, foot_row)
+        if usual <= 0 or height <= 0:
+            return False
+        gap = abs(float(np.log(height / usual)))
+        return gap <= SPREAD_LIMIT * max(self.classes[class_id].height_spread, 0.1)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what statistics.json holds: everything but the single objects and backgrounds."""
+        names = [entry.name for entry in self.taxonomy.classes]
+        classes = []
+        for entry in self.classes:
+            table = asdict(entry)
+            table["grounds"] = {names[key]: share for key, share in entry.grounds.items()}
+            classes.append(table)
+        return {"layouts": self.layouts, "horizon": self.horizon, "classes": classes}
+
+
+def learn_statistics(
+    layouts: LayoutSource, *, progress: Callable[[int, int], None] | None = None
+) -> LayoutStatistics:
+    """Learn what is usual in a dataset's layouts, in one pass over them.
+
+    Args:
+        layouts: The layouts.
+        progress: Called with (layouts done, layouts) after each.
+
+    Raises:
+        ValueError: If there is no layout, or none of them shows a class.
+    """
+    if not len(layouts):
+        raise ValueError("layouts is empty; statistics are of at least one layout")
+    taxonomy = layouts.taxonomy
+    pixels, shown = np.zeros(256, np.int64), np.zeros(256, np.int64)
+    sightings: list[Sighting] = []
+    grids = np.empty((len(layouts), *STUFF_GRID_HW), np.uint8)
+    largest_px = 0
+    for place in range(len(layouts)):
+        layout = layouts.read(place)
+        largest_px = max(largest_px, layout.label_map.size)
+        counts = np.bincount(layout.label_map.ravel(), minlength=256)
+        pixels += counts
+        shown += counts > 0
+        layers = split_layers(layout)
+        grids[place] = _coarse(layers.background)
+        sightings += _sightings(layers, layout, place)
+        if progress is not None:
+            progress(place + 1, len(layouts))
+    known = int(pixels[:VOID].sum())
+    if not known:
+        raise ValueError(f"none of {len(layouts)} layouts shows a class, all is void")
+    horizon = _horizon(sightings, taxonomy)
+    classes = tuple(
+        _class_statistics(
+            taxonomy,
+            class_id,
+            [item for item in sightings if item.class_id == class_id],
+            float(pixels[class_id] / known),
+            int(shown[class_id]),
+            horizon,
+        )
+        for class_id in range(len(taxonomy))
+    )
+    return LayoutStatistics(
+        taxonomy, len(layouts), horizon, classes, tuple(sightings), grids, largest_px
+    )
+
+
+def seen_below(
+    item: LayoutObject, label_map: NDArray[np.uint8], *, depth_px: int = 2
+) -> NDArray[np.int64]:
+    """Return (256,) int64: pixels of each class that are seen right below an object's foot.
+
+    Args:
+        item: The object.
+        label_map: (H, W) uint8 class ids of the whole layout.
+        depth_px: How many rows below the foot count.
+    """
+    strip = label_map[item.foot_row : item.foot_row + depth_px, item.foot_columns]
+    return np.bincount(strip.ravel(), minlength=256)
+
+
+def _coarse(background: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width = background.shape
+    rows = ((np.arange(STUFF_GRID_HW[0]) + 0.5) * height / STUFF_GRID_HW[0]).astype(np.intp)
+    columns = ((np.arange(STUFF_GRID_HW[1]) + 0.5) * width / STUFF_GRID_HW[1]).astype(np.intp)
+    return np.asarray(background[rows][:, columns], np.uint8)
+
+
+def _sightings(layers: Layers, layout: Layout, place: int) -> list[Sighting]:
+    height = layers.size_hw[0]
+    owners = owners_of(layers.objects, layers.size_hw)
+    found = []
+    for object_place, item in enumerate(layers.objects):
+        below = seen_below(item, layout.label_map)
+        ground_id = int(below.argmax())
+        if not below.sum() or below[ground_id] < SAME_GROUND * below.sum():
+            ground_id = VOID
+        found.append(
+            Sighting(
+                place,
+                object_place,
+                item.class_id,
+                item.thin,
+                item.foot_row / height,
+                item.labels.shape[0] / height,
+                item.labels.shape[1] / height,
+                ground_id,
+                _is_whole(layers, owners, object_place) and ground_id != VOID,
+                _solidity(item),
+            )
+        )
+    return found
+
+
+def _is_whole(layers: Layers, owners: NDArray[np.int32], place: int) -> bool:
+    item = layers.objects[place]
+    height, width = layers.size_hw
+    top, left, bottom, right = item.box
+    at_side = left == 0 or right == width or bottom == height
+    if at_side or (top == 0 and not item.thin):
+        return False
+    if np.count_nonzero(item.mask) < LEAST_DONOR_PX:
+        return False
+    if item.thin:
+        return True
+    box = (max(top - 1, 0), left - 1, bottom + 1, right + 1)
+    seen = owners[box[0] : box[2], box[1] : box[3]]
+    inside = seen == place
+    outline = cv2.dilate(inside.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) & ~inside
+    nearer = (seen > place) & outline
+    return bool(np.count_nonzero(nearer) <= TOUCH_SHARE * np.count_nonzero(outline))
+
+
+def _solidity(item: LayoutObject) -> float:
+    mask = item.mask.astype(np.uint8)
+    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    filled = np.zeros(mask.shape, np.uint8)
+    cv2.fillConvexPoly(filled, cv2.convexHull(np.concatenate(outlines)), 1)
+    return float(np.count_nonzero(mask) / np.count_nonzero(filled | mask))
+
+
+def _horizon(sightings: Sequence[Sighting], taxonomy: Taxonomy) -> float:
+    """Return the row from which heights grow in proportion, whatever the class.
+
+    With the camera level, height on the picture is (height / camera height) * (foot row - horizon);
+    of the rows that could be the horizon, this is the one that leaves the least spread.
+    """
+    ground = is_ground(taxonomy)
+    groups = []
+    for class_id in range(len(taxonomy)):
+        whole = [item for item in _standing_whole(sightings, ground) if item.class_id == class_id]
+        if len(whole) >= 5:
+            groups.append(np.array([(item.foot_row, item.height) for item in whole]))
+    if not groups:
+        return 0.5
+    least = min(float(np.percentile(group[:, 0], 2)) for group in groups)
+    rows = np.arange(0.0, max(least, 0.01), 0.005)
+    costs = []
+    for row in rows:
+        gaps = []
+        for group in groups:
+            ratio = np.log(group[:, 1] / np.maximum(group[:, 0] - row, 0.005))
+            gaps.append(np.abs(ratio - np.median(ratio)))
+        costs.append(np.concatenate(gaps).mean())
+    return float(rows[int(np.argmin(costs))])
+
+
+def _standing_whole(sightings: Sequence[Sighting], ground: NDArray[np.bool_]) -> list[Sighting]:
+    return [
+        item
+        for item in sightings
+        if item.whole and not item.thin and item.ground_id != VOID and ground[item.ground_id]
+    ]
+
+
+def _class_statistics(
+    taxonomy: Taxonomy,
+    class_id: int,
+    sightings: Sequence[Sighting],
+    pixel_share: float,
+    layouts: int,
+    horizon: float,
+) -> ClassStatistics:
+    entry = taxonomy.classes[class_id]
+    ground = is_ground(taxonomy)
+    stuff = {i for i, other in enumerate(taxonomy.classes) if other.kind == "stuff"}
+    feet = [item.ground_id for item in sightings if item.ground_id in stuff]
+    on_ground = [class_id for class_id in feet if ground[class_id]]
+    grounds = {found: on_ground.count(found) / len(feet) for found in sorted(set(on_ground))}
+    standing = 2 * len(on_ground) > len(feet) and not entry.thin
+    rows = [item.foot_row for item in sightings if item.ground_id in grounds]
+    ratios = np.array(
+        [
+            np.log(item.height / (item.foot_row - horizon))
+            for item in _standing_whole(sightings, ground)
+            if item.foot_row > horizon + 0.01
+        ]
+    )
+    center = float(np.median(ratios)) if ratios.size else 0.0
+    # 1.48 times the median absolute deviation is the standard deviation of a normal distribution.
+    spread = 1.48 * float(np.median(np.abs(ratios - center))) if ratios.size else 0.0
+    return ClassStatistics(
+        name=entry.name,
+        pixel_share=pixel_share,
+        objects=len(sightings),
+        layouts=layouts,
+        standing=standing,
+        grounds=grounds,
+        foot_rows=(
+            (float(np.percentile(rows, 5)), float(np.percentile(rows, 95))) if rows else (0.0, 0.0)
+        ),
+        height_per_row=float(np.exp(center)) if ratios.size else 0.0,
+        height_spread=spread,
+    )

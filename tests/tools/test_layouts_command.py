@@ -1,0 +1,159 @@
+"""The command layouts on a toytown of 64x128."""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scenequilt.memory_bank.datasets.open import open_dataset
+from scenequilt.memory_bank.errors import DatasetError
+from scenequilt.memory_bank.layout import Layout
+from scenequilt.memory_bank.taxonomy import read_taxonomy
+from scenequilt.memory_bank.toytown.classes import TOYTOWN_TAXONOMY
+from scenequilt.synthesis.layouts.edits import Edit
+from scenequilt.synthesis.layouts.factory import NewLayout
+from scenequilt.tools.commands.layouts import add_layouts_command
+from scenequilt.tools.commands.layouts_sheet import write_layouts_sheet
+from scenequilt.tools.commands.outcome import Outcome
+from scenequilt.tools.layout_files import find_layout_files, read_layout_file
+from scenequilt.tools.output.png import decode_numbers, decode_rgb
+
+
+def _run(*argv: str | Path | int) -> Outcome:
+    parser = argparse.ArgumentParser()
+    add_layouts_command(parser.add_subparsers(required=True))
+    args = parser.parse_args(["layouts", *(str(item) for item in argv)])
+    outcome: Outcome = args.run(args)
+    return outcome
+
+
+@pytest.fixture(scope="module")
+def made(toytown_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six layouts of toytown's train split, with a contact sheet."""
+    out = tmp_path_factory.mktemp("layouts") / "set"
+    outcome = _run(
+        toytown_dataset, "--split", "train", "--out", out, "--count", 6, "--seed", 3,
+        "--contact-sheet", out.parent / "sheet.png",
+    )  # fmt: skip
+    assert outcome.status == 0
+    return out
+
+
+def test_the_folder_is_what_compose_reads(made: Path) -> None:
+    taxonomy = read_taxonomy(made / "classes.json")
+
+    files = find_layout_files([made])
+
+    assert [file.name for file in files] == [f"layout_{place:05d}" for place in range(6)]
+    for file in files:
+        layout = read_layout_file(file.path, taxonomy)
+        numbers = decode_numbers(made / "instances" / f"{file.name}.png")
+        np.testing.assert_array_equal(layout.instance_map > 0, numbers > 0)
+
+
+def test_every_layout_has_a_line_with_parents_and_edits(made: Path, toytown_dataset: Path) -> None:
+    rows = [json.loads(line) for line in (made / "layouts.jsonl").read_text().splitlines()]
+
+    known = {entry.source_id for entry in open_dataset(toytown_dataset).entries("train")}
+    assert [row["name"] for row in rows] == [f"layout_{place:05d}" for place in range(6)]
+    for row in rows:
+        assert row["size_hw"] == [64, 128]
+        assert set(row["parents"]) <= known
+        assert row["edits"]
+
+
+def test_statistics_give_shares_before_and_after(made: Path) -> None:
+    table = json.loads((made / "statistics.json").read_text())
+
+    after = np.zeros(256)
+    for path in (made / "labels").glob("*.png"):
+        after += np.bincount(decode_numbers(path).ravel(), minlength=256)
+    after /= after[:11].sum()
+    for entry in read_taxonomy(made / "classes.json").classes:
+        assert table["shares"][entry.name]["after"] == pytest.approx(after[entry.file_id])
+    assert sum(share["before"] for share in table["shares"].values()) == pytest.approx(1)
+
+
+def test_the_contact_sheet_shows_all_six(made: Path) -> None:
+    sheet = decode_rgb(made.parent / "sheet.png")
+
+    assert sheet.shape[1] == 16 + 4 * 416
+    assert sheet.shape[0] > 2 * 200
+
+
+def test_a_caption_of_many_edits_is_cut_short(tmp_path: Path) -> None:
+    label_map = np.zeros((20, 40), np.uint8)
+    layout = Layout(label_map, label_map.astype(np.int32), TOYTOWN_TAXONOMY)
+    edits = tuple(Edit("insert", f"class_{number}") for number in range(60))
+
+    write_layouts_sheet(
+        tmp_path / "sheet.png",
+        [("layout", NewLayout(layout, ("street",), edits))],
+        TOYTOWN_TAXONOMY,
+        "one layout",
+    )
+
+    assert decode_rgb(tmp_path / "sheet.png").shape[1] == 16 + 416
+
+
+def test_same_seed_same_files(made: Path, toytown_dataset: Path, tmp_path: Path) -> None:
+    _run(toytown_dataset, "--split", "train", "--out", tmp_path, "--count", 3, "--seed", 3)
+
+    for kind in ("labels", "instances"):
+        for path in (tmp_path / kind).iterdir():
+            assert path.read_bytes() == (made / kind / path.name).read_bytes()
+
+
+def test_only_force_replaces_layouts(toytown_dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    _run(toytown_dataset, "--out", out, "--count", 3, "--edits", "flip")
+
+    with pytest.raises(ValueError, match="holds layouts already; --force replaces them"):
+        _run(toytown_dataset, "--out", out, "--count", 1)
+    outcome = _run(toytown_dataset, "--out", out, "--count", 1, "--edits", "flip", "--force")
+
+    assert outcome.text.startswith("1 layouts of 24: 1 x flip")
+    assert [path.name for path in (out / "labels").iterdir()] == ["layout_00000.png"]
+
+
+def test_nothing_is_written_into_a_folder_of_something_else(
+    toytown_dataset: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+
+    with pytest.raises(ValueError, match="not empty and no folder of layouts"):
+        _run(toytown_dataset, "--out", tmp_path, "--count", 1, "--force")
+    with pytest.raises(ValueError, match="is a file, expected a folder"):
+        _run(toytown_dataset, "--out", tmp_path / "thesis.txt", "--count", 1)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_json_has_the_summary(toytown_dataset: Path, tmp_path: Path) -> None:
+    outcome = _run(
+        toytown_dataset, "--out", tmp_path / "set", "--count", 2, "--favor", "person=5", "--json"
+    )
+
+    table = json.loads(outcome.text)
+    assert table["layouts"] == 2
+    assert table["failures"] == []
+    assert set(table["classes"]["person"]) == {"share_before", "share_after", "inserted", "dropped"}
+
+
+def test_bad_arguments_are_refused_by_name(
+    toytown_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "set"
+    with pytest.raises(ValueError, match="no edit 'turn'; there are flip"):
+        _run(toytown_dataset, "--out", out, "--count", 1, "--edits", "turn")
+    with pytest.raises(ValueError, match="no class 'tram'; there are sky"):
+        _run(toytown_dataset, "--out", out, "--count", 1, "--favor", "tram")
+    with pytest.raises(DatasetError, match="split 'test'"):
+        _run(toytown_dataset, "--out", out, "--count", 1, "--split", "test")
+    with pytest.raises(SystemExit):
+        _run(toytown_dataset, "--out", out, "--count", 1, "--favor", "car=much")
+
+    assert "'car=much' is no favor; give CLASS or CLASS=W" in capsys.readouterr().err
+    assert not out.exists()

@@ -1,0 +1,27 @@
+"""Types of arguments that several commands take."""
+
+import argparse
+
+
+def size_hw(text: str) -> tuple[int, int]:
+    """Read "HxW", height and width in pixels."""
+    height, _, width = text.lower().partition("x")
+    if not (height.isdecimal() and width.isdecimal() and int(height) > 0 and int(width) > 0):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a size; give height x width in pixels, e.g. 256x512"
+        )
+    return int(height), int(width)
+
+
+def seed(text: str) -> int:
+    """Read a whole number of at least 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
+
+
+def positive(text: str) -> int:
+    """Read a whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)

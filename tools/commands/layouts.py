@@ -1,0 +1,184 @@
+"""The command layouts: new layouts of a dataset's own, under its statistics."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scenequilt.tools.commands.outcome import Outcome
+
+if TYPE_CHECKING:
+    from scenequilt.synthesis.layouts.factory import LayoutFactory
+    from scenequilt.tools.layout_set import LayoutSetReport
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+FAVOR = 4.0
+"""What a class counts that is favored without a number."""
+
+
+def add_layouts_command(commands: "Commands") -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "layouts",
+        help="make new layouts of a dataset's own",
+        description="Make new layouts of those of a dataset: flipped, with objects dropped, "
+        "inserted, or put onto the stuff of another layout, each where its class stands in the "
+        "dataset and at the scale of that place. Rare classes are inserted more often. Writes "
+        "labels/, instances/, classes.json (the folder is what compose takes), layouts.jsonl with "
+        "the parents and edits of each, and statistics.json with the shares of the classes. Leaves "
+        "with 1 if a layout could not be made.",
+    )
+    parser.add_argument("dataset", type=Path, help="folder of the dataset")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
+    parser.add_argument(
+        "--count", type=_positive, required=True, metavar="N", help="layouts to make"
+    )
+    parser.add_argument("--reader", metavar="FORM", help="form of the dataset, if not recognised")
+    parser.add_argument("--split", metavar="S", help="use this split only, e.g. train")
+    parser.add_argument(
+        "--exclude-sequence", action="append", default=[], metavar="X",
+        help="leave a film or drive out; may be given several times",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seed", type=_seed, default=0, metavar="N",
+        help="same seed, same layouts (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--favor", action="append", default=[], type=_favor, metavar="CLASS[=W]",
+        help=f"insert this class W times as often as its rarity says, {FAVOR:g} times without W; 0 "
+        "never; may be given several times",
+    )  # fmt: skip
+    parser.add_argument(
+        "--edits", default="flip,drop,insert,recombine", metavar="LIST",
+        help="kinds of edit that may be done (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--contact-sheet", type=Path, metavar="FILE.png", help="draw the first layouts"
+    )
+    parser.add_argument("--force", action="store_true", help="replace the layouts in --out")
+    parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
+    parser.set_defaults(run=run_layouts)
+
+
+def run_layouts(args: argparse.Namespace) -> Outcome:
+    """Make the layouts and write their folder.
+
+    Returns:
+        Status 1 if a layout could not be made; the text names it.
+    """
+    from scenequilt.memory_bank.datasets.open import open_dataset
+    from scenequilt.memory_bank.plan import list_entries
+    from scenequilt.synthesis.layouts.factory import FactorySettings, LayoutFactory, edit_kinds
+    from scenequilt.synthesis.layouts.source import DatasetLayouts
+    from scenequilt.synthesis.layouts.statistics import learn_statistics
+    from scenequilt.tools.layout_set import start_layout_set, write_layout_set
+    from scenequilt.tools.progress import progress_bar
+
+    settings = FactorySettings(
+        edits=edit_kinds([kind.strip() for kind in args.edits.split(",") if kind.strip()]),
+        favor=dict(args.favor),
+    )
+    reader = open_dataset(args.dataset, args.reader)
+    entries = list_entries(reader, args.split, args.exclude_sequence)
+    layouts = DatasetLayouts(reader, entries)
+    for name in settings.favor or {}:
+        reader.taxonomy.class_id(name)
+    start_layout_set(args.out, force=args.force)
+    with progress_bar("looking at layouts", "layouts") as progress:
+        statistics = learn_statistics(layouts, progress=progress)
+    factory = LayoutFactory(statistics, layouts, settings)
+    request = {
+        "dataset": str(args.dataset),
+        "split": args.split,
+        "exclude_sequence": args.exclude_sequence,
+        "edits": list(settings.edits),
+        "favor": dict(args.favor),
+    }
+    with progress_bar("making layouts", "layouts") as progress:
+        report = write_layout_set(
+            factory, args.out, count=args.count, seed=args.seed, request=request, progress=progress
+        )
+    if args.contact_sheet is not None:
+        _draw_sheet(args, factory, report)
+    status = 1 if report.failures else 0
+    if args.json:
+        return Outcome(json.dumps(_as_json(args.out, report), indent=1), status)
+    return Outcome(_in_words(args, len(layouts), report), status)
+
+
+def _draw_sheet(
+    args: argparse.Namespace, factory: "LayoutFactory", report: "LayoutSetReport"
+) -> None:
+    from scenequilt.tools.commands.layouts_sheet import MAX_SHOWN, write_layouts_sheet
+    from scenequilt.tools.layout_set import layout_name
+
+    failed = {place for place, _ in report.failures}
+    places = [place for place in range(args.count) if place not in failed][:MAX_SHOWN]
+    made = [(layout_name(place), factory.make(place, args.seed)) for place in places]
+    title = f"{len(report.names)} layouts of {args.dataset.resolve().name}, seed {args.seed}"
+    write_layouts_sheet(args.contact_sheet, made, factory.statistics.taxonomy, title)
+
+
+def _as_json(out: Path, report: "LayoutSetReport") -> dict[str, object]:
+    return {
+        "out": str(out.resolve()),
+        "layouts": len(report.names),
+        "edits": report.edits,
+        "classes": {
+            change.name: {
+                "share_before": change.share_before,
+                "share_after": change.share_after,
+                "inserted": change.inserted,
+                "dropped": change.dropped,
+            }
+            for change in report.changes
+        },
+        "failures": [message for _, message in report.failures],
+    }
+
+
+def _in_words(args: argparse.Namespace, parents: int, report: "LayoutSetReport") -> str:
+    kinds = ", ".join(f"{count} x {kind}" for kind, count in sorted(report.edits.items()))
+    lines = [
+        f"{len(report.names)} layouts of {parents}: {kinds or 'no edit'}",
+        f"  {'class':20s} {'before':>8s} {'after':>8s}   inserted  dropped",
+    ]
+    lines += [
+        f"  {change.name:20s} {100 * change.share_before:6.2f} % {100 * change.share_after:6.2f} %"
+        f"   {change.inserted:8d} {change.dropped:8d}"
+        for change in report.changes
+        if change.share_before or change.share_after
+    ]
+    if report.failures:
+        lines.append(f"{len(report.failures)} could not be made:")
+        lines += [f"  {message}" for _, message in report.failures]
+    lines.append(f"layouts        {(args.out / 'labels').resolve()}")
+    if args.contact_sheet is not None:
+        lines.append(f"contact sheet  {args.contact_sheet.resolve()}")
+    return "\n".join(lines)
+
+
+def _favor(text: str) -> tuple[str, float]:
+    name, equals, number = text.partition("=")
+    try:
+        weight = float(number) if equals else FAVOR
+    except ValueError:
+        weight = -1.0
+    if not name or not 0 <= weight < float("inf"):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no favor; give CLASS or CLASS=W with W of at least 0, e.g. bicyclist=3"
+        )
+    return name, weight
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(text)

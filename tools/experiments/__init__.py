@@ -1,0 +1,1 @@
+"""Experiments that ask whether compositions are of use."""

@@ -1,0 +1,198 @@
+"""A folder of new layouts: label and instance maps that compose reads, and what they were made of."""
+
+import json
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scenequilt.memory_bank.errors import DatasetError
+from scenequilt.memory_bank.taxonomy import VOID
+from scenequilt.synthesis.layouts.factory import LayoutFactory, NewLayout
+from scenequilt.tools.output.atomic import write_atomically
+from scenequilt.tools.output.picture import label_bits
+from scenequilt.tools.output.png import encode_grey
+from scenequilt.tools.progress import Progress
+
+SET_FORMAT = "scenequilt layouts"
+SET_VERSION = 1
+
+_FOLDERS = ("labels", "instances")
+_FILES = ("statistics.json", "layouts.jsonl", "classes.json")
+
+
+@dataclass(frozen=True, slots=True)
+class ClassChange:
+    """How a class's share changed.
+
+    Attributes:
+        name: Of the class.
+        share_before: Of the pixels of the dataset's layouts that are not void.
+        share_after: The same of the new layouts.
+        inserted: Objects of it that were put in.
+        dropped: Objects of it that were taken out.
+    """
+
+    name: str
+    share_before: float
+    share_after: float
+    inserted: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutSetReport:
+    """What came of making layouts.
+
+    Attributes:
+        names: Of the layouts that were written.
+        changes: One entry a class.
+        edits: How often each kind of edit was done.
+        failures: (place, message) of each layout that could not be made.
+    """
+
+    names: tuple[str, ...]
+    changes: tuple[ClassChange, ...]
+    edits: dict[str, int]
+    failures: tuple[tuple[int, str], ...]
+
+
+def layout_name(place: int) -> str:
+    """Return the name of the new layout at a place."""
+    return f"layout_{place:05d}"
+
+
+def start_layout_set(out: Path, *, force: bool = False) -> None:
+    """Make the folder of a set of layouts, or empty that of an earlier one.
+
+    Raises:
+        ValueError: If the folder holds something else, or an earlier set and force is not given.
+    """
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out}: is a file, expected a folder to write; choose another --out")
+    if out.is_dir() and any(out.iterdir()):
+        if not _is_layout_set(out):
+            raise ValueError(
+                f"{out}: not empty and no folder of layouts that this command made (its "
+                "statistics.json does not say so), so nothing is written there; choose another "
+                "--out"
+            )
+        if not force:
+            raise ValueError(f"{out}: holds layouts already; --force replaces them")
+        for name in _FOLDERS:
+            if (out / name).is_dir():
+                shutil.rmtree(out / name)
+        # The mark that the folder is ours goes last.
+        for name in reversed(_FILES):
+            (out / name).unlink(missing_ok=True)
+    for name in _FOLDERS:
+        (out / name).mkdir(parents=True, exist_ok=True)
+    _write_statistics(out, {})
+
+
+def write_layout_set(
+    factory: LayoutFactory,
+    out: Path,
+    *,
+    count: int,
+    seed: int,
+    request: dict[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> LayoutSetReport:
+    """Make layouts and write them into a folder that start_layout_set made.
+
+    labels/NAME.png holds file ids of the taxonomy, instances/NAME.png numbers of objects (16 bit),
+    classes.json the classes, layouts.jsonl one line a layout with its parents and edits,
+    statistics.json the shares of the classes before and after.
+
+    Args:
+        factory: Makes them.
+        out: The folder.
+        count: How many.
+        seed: What they are drawn with.
+        request: What was asked for, to be kept in statistics.json.
+        progress: Called after each layout.
+    """
+    taxonomy = factory.statistics.taxonomy
+    write_atomically(out / "classes.json", json.dumps(taxonomy.as_json(), indent=1) + "\n")
+    pixels = np.zeros(256, np.int64)
+    inserted, dropped, edits = Counter[str](), Counter[str](), Counter[str]()
+    names: list[str] = []
+    failures: list[tuple[int, str]] = []
+    lines: list[str] = []
+    for place in range(count):
+        try:
+            made = factory.make(place, seed)
+        except DatasetError as error:
+            failures.append((place, str(error)))
+        else:
+            names.append(layout_name(place))
+            _write_layout(out, names[-1], made)
+            lines.append(json.dumps(_row(names[-1], made)) + "\n")
+            pixels += np.bincount(made.layout.label_map.ravel(), minlength=256)
+            edits.update(edit.kind for edit in made.edits)
+            inserted.update(edit.class_name for edit in made.edits if edit.kind == "insert")
+            dropped.update(edit.class_name for edit in made.edits if edit.kind == "drop")
+        if progress is not None:
+            progress(place + 1, count)
+    write_atomically(out / "layouts.jsonl", "".join(lines))
+    known = max(int(pixels[:VOID].sum()), 1)
+    changes = tuple(
+        ClassChange(
+            entry.name,
+            entry.pixel_share,
+            float(pixels[class_id] / known),
+            inserted[entry.name],
+            dropped[entry.name],
+        )
+        for class_id, entry in enumerate(factory.statistics.classes)
+    )
+    report = LayoutSetReport(tuple(names), changes, dict(edits), tuple(failures))
+    _write_statistics(
+        out,
+        {
+            "request": {"count": count, "seed": seed, **(request or {})},
+            "dataset": factory.statistics.as_json(),
+            "edits": report.edits,
+            "shares": {
+                change.name: {"before": change.share_before, "after": change.share_after}
+                for change in changes
+            },
+        },
+    )
+    return report
+
+
+def _is_layout_set(out: Path) -> bool:
+    try:
+        table = json.loads((out / "statistics.json").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+        return False
+    return isinstance(table, dict) and table.get("format") == SET_FORMAT
+
+
+def _write_statistics(out: Path, table: dict[str, Any]) -> None:
+    text = json.dumps({"format": SET_FORMAT, "version": SET_VERSION, **table}, indent=1)
+    write_atomically(out / "statistics.json", text + "\n")
+
+
+def _write_layout(out: Path, name: str, made: NewLayout) -> None:
+    layout = made.layout
+    labels = encode_grey(
+        layout.taxonomy.encode(layout.label_map), "label map", bits=label_bits(layout.taxonomy)
+    )
+    write_atomically(out / "labels" / f"{name}.png", labels)
+    numbers = encode_grey(layout.instance_map, "instance map", bits=16)
+    write_atomically(out / "instances" / f"{name}.png", numbers)
+
+
+def _row(name: str, made: NewLayout) -> dict[str, Any]:
+    return {
+        "name": name,
+        "size_hw": list(made.layout.size_hw),
+        "parents": list(made.parents),
+        "edits": [edit.as_json() for edit in made.edits],
+    }

@@ -1,0 +1,1 @@
+"""Training the networks of this program: one loop, checkpoints that carry everything."""
