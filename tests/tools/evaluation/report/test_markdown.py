@@ -1,0 +1,87 @@
+"""report.md, and the tables of it that are quoted elsewhere."""
+
+from dataclasses import replace
+
+from scenequilt.memory_bank.taxonomy import Taxonomy
+from scenequilt.tools.evaluation.report.gallery import Gallery
+from scenequilt.tools.evaluation.report.markdown import (
+    markdown_classes,
+    markdown_table,
+    report_md,
+)
+from scenequilt.tools.evaluation.results import Evaluation
+
+
+def table_lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("|")]
+
+
+def test_every_table_fits_a_terminal(
+    evaluation: Evaluation, gallery: Gallery, taxonomy: Taxonomy
+) -> None:
+    lines = table_lines(report_md(evaluation, gallery, taxonomy))
+
+    assert len(lines) > 100
+    assert max(len(line) for line in lines) <= 120
+
+
+def test_every_line_of_a_table_is_as_long_as_the_first(evaluation: Evaluation) -> None:
+    for block in markdown_table(evaluation).split("\n\n"):
+        lines = table_lines(block)
+        assert len({len(line) for line in lines}) <= 1
+        assert len({line.count("|") for line in lines}) <= 1
+
+
+def test_the_main_table_has_a_line_a_row_with_the_system_first(evaluation: Evaluation) -> None:
+    lines = table_lines(markdown_table(evaluation).split("\n\n")[0])
+
+    names = [line.split("|")[1].strip() for line in lines[2:]]
+    assert names == ["closed form", "real", "jpeg30", "nearest", "random"]
+    assert "0.557 (0.543–0.570)" in lines[2]
+
+
+def test_dashes_are_explained(evaluation: Evaluation) -> None:
+    assert markdown_table(evaluation).splitlines()[-1].startswith("– not measured")
+
+
+def test_a_table_without_dashes_explains_none(evaluation: Evaluation) -> None:
+    assert "–" not in markdown_classes(evaluation)
+
+
+def test_classes_are_lines_in_the_order_of_the_record(evaluation: Evaluation) -> None:
+    lines = table_lines(markdown_classes(evaluation))
+
+    assert [line.split("|")[1].strip() for line in lines[2:5]] == ["sky", "building", "pole"]
+
+
+def test_without_a_segmenter_there_is_no_table_of_classes(bare: Evaluation) -> None:
+    assert markdown_classes(bare) == ""
+
+
+def test_an_evaluation_with_nothing_measured_has_a_report(
+    bare: Evaluation, taxonomy: Taxonomy
+) -> None:
+    text = report_md(bare, Gallery(), taxonomy)
+
+    assert "FID: no Inception-v3 weights were given" in text
+    assert "nan" not in text.lower()
+
+
+def test_warnings_reasons_and_hashes_stand_in_the_report(
+    evaluation: Evaluation, gallery: Gallery, taxonomy: Taxonomy
+) -> None:
+    text = report_md(evaluation, gallery, taxonomy)
+
+    assert "- 101 pictures: distances between sets" in text
+    assert "- 0006R0_f00930: no picture of this layout in generated/" in text
+    assert "- segmenter, cgnet, weights/cgnet_0016E5.pth: " + "3f" * 32 in text
+    assert "- pictures, real: " + "22" * 32 in text
+    assert "- 0006R0_f01200: mIoU 0.31, pixel accuracy 0.61" in text
+
+
+def test_a_name_cannot_break_a_table(evaluation: Evaluation) -> None:
+    row = replace(evaluation.rows[0], name="a|b <i>")
+
+    lines = table_lines(markdown_table(replace(evaluation, rows=[row])))
+
+    assert r"a\|b \<i\>" in lines[2]

@@ -1,0 +1,1 @@
+"""What pictures are judged by: one evaluator for every generator."""

@@ -1,0 +1,140 @@
+"""Sentences of a report, and what the command prints."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from scenequilt.tools.evaluation.report.rounding import DASH, interval_in_digits
+from scenequilt.tools.evaluation.report.tables import (
+    REAL,
+    figure,
+    main_table,
+    network_names,
+    segmenter_names,
+)
+from scenequilt.tools.evaluation.report.text_table import plain_tables
+from scenequilt.tools.evaluation.results import Evaluation
+
+DASH_IN_WORDS = f"{DASH} not measured, or without meaning for that row."
+
+FIDELITY_IN_WORDS = (
+    "A segmenter looks at each picture; what it sees is compared with the layout that was asked "
+    "for and, where a record of it came along, with the layout that is true of the picture "
+    "(delivered). of real is mIoU as a share of the photographs'."
+)
+
+DISTRIBUTION_IN_WORDS = (
+    "Distances between the set of pictures and the set of photographs. The dot is the figure, the "
+    "whisker its bounds with 95 % over resampled pictures. The line of the photographs, one half "
+    "against the other, is what a perfect system would reach with so many pictures."
+)
+
+PERCEPTION_IN_WORDS = (
+    "Means over the pairs of a picture and the photograph whose layout it shows; between variants "
+    "of one layout, higher LPIPS is more diverse. A system that is free to choose another street "
+    "of the same layout is not meant to reach the photograph itself."
+)
+
+SPECTRUM_IN_WORDS = (
+    "Power of the luma over spatial frequency, mean over the pictures. The distance is the root "
+    "mean square difference of log10 power to the photographs'; 0.3 is a factor of two. Power "
+    "missing at the right is blur, power in excess there noise, edges or blocks."
+)
+
+SEAMS_IN_WORDS = (
+    "Mean squared difference of luma in [0, 1] between neighbouring pixels: across borders of two "
+    "owners, across borders of two classes, and in the interior of both. Ratios are to the "
+    "photographs' energy at borders of classes; 1 is a border as visible as a real one."
+)
+
+PROVENANCE_IN_WORDS = (
+    "Shares of pixels by what was done to them; photographs that own pixels of a picture and of "
+    "all pictures; agreement of the delivered with the requested layout; the share of photographs "
+    "that two pictures have in common (of different layouts, and by variants of one); cosine "
+    "distance to the nearest photograph of the bank, and that as a share of the photographs' own, "
+    "where far below 1 is copying."
+)
+
+
+def headline(evaluation: Evaluation) -> str:
+    """Return the main finding in a sentence; "" where there is no segmenter."""
+    system = evaluation.rows[0]
+    if not system.fidelity:
+        return ""
+    fidelity = system.fidelity[0]
+    value, bounds = interval_in_digits(fidelity.requested.mean_iou)
+    text = (
+        f"In the pictures of {system.name}, {fidelity.segmenter} sees the requested layout with "
+        f"a mean IoU of {value}"
+    )
+    if bounds:
+        text += f" ({bounds} with 95 %)"
+    real = evaluation.row(REAL)
+    ceilings = [
+        entry.requested.mean_iou
+        for entry in ([] if real is None else real.fidelity)
+        if entry.segmenter == fidelity.segmenter
+    ]
+    if fidelity.of_real is None or not ceilings:
+        return f"{text}."
+    share, ceiling = figure(fidelity.of_real).text, interval_in_digits(ceilings[0])[0]
+    return f"{text}, {share} of what it reaches in the photographs ({ceiling})."
+
+
+def facts(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """Return what was judged, as (label, value) pairs."""
+    height, width = evaluation.size_hw
+    system = evaluation.rows[0]
+    pairs = [
+        ("layouts", f"{evaluation.layouts:,}"),
+        ("pictures", f"{system.pictures:,}"),
+        ("size", f"{height} x {width} px"),
+        ("segmenter", ", ".join(segmenter_names(evaluation)) or "none"),
+        ("networks", ", ".join(network_names(evaluation)) or "none"),
+        ("seed", str(evaluation.seed)),
+        ("protocol", f"version {evaluation.protocol_version}"),
+        ("program", f"scenequilt {evaluation.program}"),
+        ("took", f"{evaluation.seconds:.0f} s"),
+    ]
+    if evaluation.left_out:
+        pairs.insert(2, ("left out", f"{len(evaluation.left_out):,}"))
+    return pairs
+
+
+def distribution_warnings(evaluation: Evaluation, network: str) -> list[str]:
+    """Return why distances in a network's features mean little: each sentence once."""
+    rows_by_warning: dict[str, list[str]] = {}
+    for row in evaluation.rows:
+        for entry in row.distribution:
+            if entry.network == network and entry.warning:
+                rows_by_warning.setdefault(entry.warning, []).append(row.name)
+    return [
+        warning if len(rows) == len(evaluation.rows) else f"{', '.join(rows)}: {warning}"
+        for warning, rows in rows_by_warning.items()
+    ]
+
+
+def evaluation_in_words(evaluation: Evaluation, out: Path) -> str:
+    """Return what the command prints: the main table, what is missing, where the report is."""
+    system = evaluation.rows[0]
+    height, width = evaluation.size_hw
+    counts = f"{system.pictures:,} pictures of {evaluation.layouts:,} layouts"
+    lines = [f"{system.title}: {counts} at {height} x {width} px, {evaluation.seconds:.1f} s"]
+    if headline(evaluation):
+        lines.append(headline(evaluation))
+    lines += ["", plain_tables(main_table(evaluation)), ""]
+    lines += [f"warning: {warning}" for warning in evaluation.warnings]
+    lines += _listed("not measured", evaluation.unmeasured)
+    lines += _listed("left out", evaluation.left_out)
+    lines += [
+        f"report  {(out / 'report.html').resolve()}",
+        f"tables  {(out / 'report.md').resolve()}",
+        f"record  {(out / 'metrics.json').resolve()}",
+    ]
+    return "\n".join(lines)
+
+
+def _listed(what: str, reasons: Mapping[str, str], at_most: int = 5) -> list[str]:
+    lines = [f"{what}: {name}: {reason}" for name, reason in list(reasons.items())[:at_most]]
+    if len(reasons) > at_most:
+        lines.append(f"{what}: {len(reasons) - at_most} more, see the report")
+    return lines
