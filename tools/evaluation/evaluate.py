@@ -99,9 +99,9 @@ def evaluate(
         workers: Threads; None: one a processor. Figures do not depend on it.
         progress: Takes the name of a stage to a function that is told how far it is.
     """
-    near = _Nearest(judges, reference, own or {}, workers, progress)
     tallies = [RowTally(row, judges, taxonomy, size_hw) for row in rows]
     real = next((tally for tally in tallies if tally.row.name == REAL), None)
+    near = _Nearest(judges, reference, own or {}, workers, progress)
     chunks = [range(start, min(start + batch, layouts)) for start in range(0, layouts, batch)]
 
     def measure(places: range) -> list[list[MeasuredLayout]]:

@@ -18,12 +18,12 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 """RGB in [0, 1]. On [-1, 1] this is the shift and the scale of the authors of LPIPS."""
 
-SHORT_SIDE = 256
+SHORT_SIDE = 224
 """Pictures with a longer short side are shrunk to it before a network sees them, in pixels."""
 
 NETWORK_RULE = (
-    f"Networks for LPIPS and features see pictures whose short side is {SHORT_SIDE} px, shrunk to it "
-    "where it is longer; Inception-v3 sees 299 x 299 px. Both by an antialiased bicubic filter, "
+    f"Networks for LPIPS and features see pictures with a short side of at most {SHORT_SIDE} px, "
+    "shrunk to it where it is longer; Inception-v3 sees 299 x 299 px. Both by an antialiased bicubic filter, "
     "rounded to 8 bits. Segmenters see pictures as they are."
 )
 """What networks see, as reports say it."""

@@ -97,6 +97,9 @@ def test_identical_pictures_give_zero_one_and_the_ceiling(
     assert row.seams.of_real == 1
     assert row.provenance.agreement == 1
     assert row.provenance.nearest_of_real == pytest.approx(1)
+    assert real.provenance.nearest_of_real is None
+    for figures in (row, real):
+        assert all(each.nearest not in ("", each.layout) for each in figures.each)
 
 
 def test_pictures_in_the_colours_of_their_classes_are_seen_as_asked(

@@ -19,7 +19,7 @@ from scenequilt.tools.evaluation import run
 from scenequilt.tools.evaluation.features import FeatureNetwork
 from scenequilt.tools.evaluation.file_hash import file_sha256
 from scenequilt.tools.evaluation.judges import Judges
-from scenequilt.tools.evaluation.perceptual import PerceptualNetwork
+from scenequilt.tools.evaluation.perceptual import SHORT_SIDE, PerceptualNetwork
 from scenequilt.tools.evaluation.results import PROTOCOL_VERSION, Evaluation
 from scenequilt.tools.evaluation.run import EvaluationRequest, load_judges, run_evaluation
 from scenequilt.tools.evaluation.segmenter import Segmenter
@@ -113,7 +113,7 @@ def test_what_figures_depend_on_is_recorded(street: Path, street_segmenter: Path
     assert found.size_hw == (24, 36)
     assert {"numpy", "torch", "torchmetrics", "pillow"} <= set(found.libraries)
     assert set(found.rules) == {"size", "void", "networks"}
-    assert "short side is 256 px" in found.rules["networks"]
+    assert f"short side of at most {SHORT_SIDE} px" in found.rules["networks"]
     assert [(file.role, file.name, file.sha256) for file in found.files] == [
         ("segmenter", "strongest", file_sha256(street_segmenter)),
         ("classes", "three", file_sha256(street / "classes.json")),
@@ -195,6 +195,16 @@ def test_a_bank_of_one_own_photograph_leaves_the_nearest_unmeasured(
     assert reason in found.unmeasured["row nearest"]
     assert reason in found.unmeasured["distance to the nearest photograph"]
     assert found.rows[0].provenance.nearest_distance is None
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_a_copy_of_the_own_photograph_is_not_the_nearest(street: Path) -> None:
+    shutil.copy(street / "images" / "dawn.png", street / "images" / "dusk.png")
+
+    real = judge(street).rows[1]
+
+    nearest = {each.layout: each.nearest for each in real.each}
+    assert {nearest["dawn"], nearest["dusk"]} <= {"night", "noon"}
 
 
 @pytest.mark.usefixtures("stand_ins")

@@ -19,11 +19,11 @@ from scenequilt.tools.experiments.augment import (
     REAL,
     AugmentRequest,
     AugmentResult,
-    Samples,
     look_at,
     run_augment,
 )
 from scenequilt.tools.experiments.augment_report import finding, in_markdown, write_report
+from scenequilt.tools.training.segmenter_samples import SampleSource
 
 CAR = 6
 
@@ -48,7 +48,7 @@ class KnownTrainer:
         self.calls: list[tuple[str, int, int]] = []
         self._truth = truth
 
-    def __call__(self, samples: Samples, seed: int, name: str) -> KnownSegmenter:
+    def __call__(self, samples: SampleSource, seed: int, name: str) -> KnownSegmenter:
         self.calls.append((name, seed, len(samples)))
         for place in range(len(samples)):
             image, label_map = samples.read(place)
@@ -272,6 +272,35 @@ def test_a_bank_with_other_frames_of_the_held_out_film_is_refused(
         look_at(request_of(bank=tmp_path / "bank", test_split=None, hold_out_sequences=(sequence,)))
     with pytest.raises(ValueError, match="holds none of the 21 photographs that are trained on"):
         look_at(request_of(bank=tmp_path / "bank"))
+
+
+def test_a_photograph_under_two_names_is_kept_out_of_both_its_layouts(
+    toytown_dataset: Path, request_of: Callable[..., AugmentRequest], tmp_path: Path
+) -> None:
+    shutil.copytree(toytown_dataset, tmp_path / "twice")
+    name = open_dataset(toytown_dataset).entries("train")[0].source_id
+    for path in [path for path in (tmp_path / "twice").rglob(f"{name}*") if path.is_file()]:
+        shutil.copy(path, path.with_name(path.name.replace(name, f"{name}_again")))
+
+    setting = look_at(request_of(dataset=tmp_path / "twice"))
+
+    assert len(setting.training) == 22
+    assert setting.own_sources[name] == setting.own_sources[f"{name}_again"] == (name,)
+    assert setting.warnings == ()
+
+
+def test_a_film_that_is_trained_and_tested_on_is_warned_of(
+    toytown_dataset: Path, request_of: Callable[..., AugmentRequest], tmp_path: Path
+) -> None:
+    shutil.copytree(toytown_dataset, tmp_path / "mixed")
+    reader = open_dataset(toytown_dataset)
+    one, other = reader.entries("train")[0].sequence, reader.entries("val")[0].sequence
+    table = tmp_path / "mixed" / "sources.csv"
+    table.write_text(table.read_text().replace(f",{other},", f",{one},"))
+
+    setting = look_at(request_of(dataset=tmp_path / "mixed"))
+
+    assert [warning.partition(":")[0] for warning in setting.warnings] == [one]
 
 
 def test_a_sequence_that_does_not_exist_is_refused(

@@ -107,6 +107,51 @@ def test_equal_arms_are_seldom_told_apart() -> None:
     assert told <= 6, "of 40 differences that are none, 5 % are 2"
 
 
+def test_bounds_of_three_seeds_are_those_of_students_t() -> None:
+    """All pictures alike, so that only the seeds vary; t of two degrees of freedom is 4.303."""
+
+    def arm(*right: int) -> np.ndarray:
+        return np.array([[_picture(100, 0, number, 0)] * 4 for number in right]) + np.array(
+            [[_picture(0, 0, 0, 100 - number)] * 4 for number in right]
+        )
+
+    found = compare({"a": arm(60, 70, 80), "b": arm(50, 50, 50)}, TWO, [("a", "b")], np.arange(4))
+
+    # Road is never taken for a car, so that the IoU of cars is the share that is seen rightly.
+    car = found.differences["a", "b"]["car"]
+    half = 4.3027 * 0.1 / 3**0.5
+    assert car.of_seeds == pytest.approx((0.1, 0.2, 0.3))
+    assert car.interval.value == pytest.approx(0.2)
+    assert (car.interval.low, car.interval.high) == pytest.approx(
+        (0.2 - half, 0.2 + half), abs=1e-4
+    )
+    assert car.verdict == "open", "that three of three agree is chance in one of four"
+    iou = found.iou["a"]["car"]
+    assert (iou.low, iou.high) == pytest.approx((0.7 - half, 0.7 + half), abs=1e-4)
+
+
+def test_a_share_has_bounds_between_0_and_1() -> None:
+    table = np.array([[_picture(100, 0, number, 100 - number)] * 4 for number in (10, 90, 100)])
+
+    interval = compare({"a": table}, TWO, [], np.arange(4)).iou["a"]["car"]
+
+    assert (interval.low, interval.high) == (0, 1)
+
+
+def test_chance_between_seeds_is_seldom_taken_for_a_difference() -> None:
+    told = 0
+    for trial in range(60):
+        rng = np.random.default_rng(trial)
+        arms = {
+            name: np.concatenate([_noisy(level, rng, 1) for level in rng.normal(0.7, 0.03, 3)])
+            for name in ("a", "b")
+        }
+        found = compare(arms, TWO, [("a", "b")], np.arange(40), resamples=100)
+        told += found.differences["a", "b"]["car"].verdict != "open"
+
+    assert told <= 7, "of 60 differences that are none, 5 % are 3"
+
+
 def test_blocks_are_neighbours_of_one_film() -> None:
     sequences = ["a"] * 7 + ["b"] * 6
 

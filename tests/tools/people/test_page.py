@@ -123,6 +123,16 @@ def test_a_page_of_another_kind_is_refused(
         write_study(tmp_path / "page.txt", study_of(), systems)
 
 
+@pytest.mark.parametrize("name", ["quokka_or_not.html", "Zebrafinch-1.html"])
+def test_a_page_whose_name_tells_a_system_is_refused(
+    study_of: MakeStudy, systems: tuple[System, ...], tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(ValueError, match=r"the name of the page holds '(quokka|zebrafinch)'"):
+        write_study(tmp_path / name, study_of(), systems)
+
+    write_study(tmp_path / "quokkas.html", study_of(), systems)
+
+
 # In a browser.
 
 

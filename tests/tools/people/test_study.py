@@ -102,6 +102,21 @@ def test_a_sentinel_shows_a_photograph_beside_a_spoilt_picture() -> None:
     )
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_no_sentinel_gives_a_picture_of_a_pair_away(seed: int) -> None:
+    plan = _plan(seed, pairs=60, sentinels=5)
+
+    in_pairs = {
+        (system, trial.layout)
+        for trial in plan.trials
+        if trial.kind == "pair"
+        for system in (trial.left, trial.right)
+    }
+    known = {(PHOTOGRAPH, trial.layout) for trial in (*plan.practice, *plan.trials) if trial.good}
+    assert len(known) == 8, "every one of another layout"
+    assert not known & in_pairs
+
+
 def test_sentinels_of_a_timed_study_are_shown_for_4_s() -> None:
     plan = _plan(times_ms=(125,))
 
@@ -238,6 +253,7 @@ def test_folders_without_a_common_layout_are_refused(systems: tuple[System, ...]
         ({"times_ms": (0,)}, "times_ms: 0 given, expected at least 1"),
         ({"times_ms": (250, 250)}, "holds a time twice"),
         ({"title": "Is Quokka better?"}, "holds 'quokka', the name of a system"),
+        ({"title": "quokka_vs_others"}, "holds 'quokka', the name of a system"),
     ],
 )
 def test_settings_that_make_no_study_are_refused(

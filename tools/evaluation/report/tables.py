@@ -40,7 +40,8 @@ COLUMNS_IN_WORDS = (
 REAL = "real"
 """Name of the row of the photographs."""
 
-LPIPS_HEADS = ("alex", "vgg")
+LPIPS_HEADS = ("alexnet", "vgg16")
+"""Names of the networks with heads, for tables in which none was measured."""
 
 ROWS_IN_WORDS = {
     REAL: (
