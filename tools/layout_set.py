@@ -65,11 +65,12 @@ def layout_name(place: int) -> str:
     return f"layout_{place:05d}"
 
 
-def start_layout_set(out: Path, *, force: bool = False) -> None:
-    """Make the folder of a set of layouts, or empty that of an earlier one.
+def refuse_other_folder(out: Path, *, force: bool) -> None:
+    """Refuse to write where somebody else's files or an earlier set are; call it early.
 
     Raises:
-        ValueError: If the folder holds something else, or an earlier set and force is not given.
+        ValueError: If out is a file or holds something else, or an earlier set and force is not
+            given.
     """
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out}: is a file, expected a folder to write; choose another --out")
@@ -82,6 +83,16 @@ def start_layout_set(out: Path, *, force: bool = False) -> None:
             )
         if not force:
             raise ValueError(f"{out}: holds layouts already; --force replaces them")
+
+
+def start_layout_set(out: Path, *, force: bool = False) -> None:
+    """Make the folder of a set of layouts, or empty that of an earlier one.
+
+    Raises:
+        ValueError: If the folder is refused (see refuse_other_folder).
+    """
+    refuse_other_folder(out, force=force)
+    if _is_layout_set(out):
         for name in _FOLDERS:
             if (out / name).is_dir():
                 shutil.rmtree(out / name)

@@ -55,7 +55,7 @@ class FactorySettings:
         flip_share: Share of the layouts that are flipped.
         recombine_share: Share that get other stuff.
         drops: Objects that are dropped, on average.
-        inserts: Objects that are inserted, on average.
+        inserts: Objects whose insertion is tried, on average; one at least.
         scale_limits: Least and largest change of scale of an object.
         thin_shift: Standard deviation by which poles, signs and what else hangs are moved sideways,
             in shares of the width.
@@ -90,9 +90,13 @@ class FactorySettings:
         for name in ("flip_share", "recombine_share", "same_ground", "most_hidden"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected 0 to 1")
-        for name in ("drops", "inserts", "thin_shift"):
+        for name in ("drops", "thin_shift"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least 0")
+        if self.inserts < 1:
+            raise ValueError(
+                f"inserts is {self.inserts}, expected at least 1; for none leave insert out of edits"
+            )
         for name, weight in (self.favor or {}).items():
             if weight < 0:
                 raise ValueError(f"favor of {name!r} is {weight}, expected at least 0")
@@ -173,12 +177,13 @@ class LayoutFactory:
             np.random.default_rng(seed).permutation(len(self._layouts))[place % len(self._layouts)]
         )
         layers, parents, edits = self._layers(base), [self._layouts.name(base)], list[Edit]()
-        kinds = self.settings.edits
+        kinds, flipped = self.settings.edits, False
         if "flip" in kinds and (rng.random() < self.settings.flip_share or kinds == ("flip",)):
             layers = layers.mirrored()
             edits.append(Edit("flip"))
+            flipped = True
         if "recombine" in kinds and rng.random() < self.settings.recombine_share:
-            other = self._recombined(layers, base, rng)
+            other = self._recombined(layers, base, flipped, rng)
             if other is not None:
                 layers, stuff_parent = other
                 parents.append(stuff_parent)
@@ -188,7 +193,7 @@ class LayoutFactory:
                 layers, edit = self._dropped(layers, rng)
                 edits += [edit] if edit is not None else []
         if "insert" in kinds and self._weights:
-            for _ in range(1 + rng.poisson(max(self.settings.inserts - 1, 0))):
+            for _ in range(1 + rng.poisson(self.settings.inserts - 1)):
                 layers, edit = self._inserted(layers, rng)
                 if edit is not None:
                     parents.append(edit.parent)
@@ -344,24 +349,22 @@ class LayoutFactory:
         return mirrored(item) if not has_text and rng.random() < 0.5 else item
 
     def _recombined(
-        self, layers: Layers, base: int, rng: np.random.Generator
+        self, layers: Layers, base: int, flipped: bool, rng: np.random.Generator
     ) -> tuple[Layers, str] | None:
         grounds = self._ground[self.statistics.stuff_grids]
-        mine = grounds[base]
-        if layers is not self._layers(base):
-            mine = mine[:, ::-1]
+        mine = grounds[base][:, ::-1] if flipped else grounds[base]
         # Every layout may lend its stuff as it is or flipped.
         turned = np.stack([grounds, grounds[:, :, ::-1]], axis=1)
         either = np.maximum((turned | mine).sum(axis=(2, 3)), 1)
         overlap = (turned & mine).sum(axis=(2, 3)) / either
         overlap[base] = 0
         partners = np.argwhere(overlap >= self.settings.same_ground)
-        for partner, flipped in rng.permutation(partners)[: self.settings.stuff_trials].tolist():
+        for partner, turn in rng.permutation(partners)[: self.settings.stuff_trials].tolist():
             stuff = self._layers(partner)
             hidden = np.count_nonzero(stuff.owners() >= 0) / stuff.background.size
             if hidden > self.settings.most_hidden or stuff.size_hw != layers.size_hw:
                 continue
-            stuff = stuff.mirrored() if flipped else stuff
+            stuff = stuff.mirrored() if turn else stuff
             together = recombine(layers, stuff)
             if 2 * len(together.objects) >= len(layers.objects):
                 return together, self._layouts.name(partner)

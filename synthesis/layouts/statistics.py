@@ -92,7 +92,6 @@ class ClassStatistics:
         standing: True if most of its objects whose foot is seen stand on ground; the others hang
             on something, or lie.
         grounds: Share of the classes below the feet that are seen, by class id.
-        foot_rows: 5th and 95th percentile of the foot rows, in shares of the height of the layout.
         height_per_row: Height per row of the foot below the horizon.
         height_spread: Standard deviation of the logarithm of the height around that, robust.
     """
@@ -103,7 +102,6 @@ class ClassStatistics:
     layouts: int
     standing: bool
     grounds: dict[int, float]
-    foot_rows: tuple[float, float]
     height_per_row: float
     height_spread: float
 
@@ -324,10 +322,9 @@ def _class_statistics(
     ground = is_ground(taxonomy)
     stuff = {i for i, other in enumerate(taxonomy.classes) if other.kind == "stuff"}
     feet = [item.ground_id for item in sightings if item.ground_id in stuff]
-    on_ground = [class_id for class_id in feet if ground[class_id]]
+    on_ground = [found for found in feet if ground[found]]
     grounds = {found: on_ground.count(found) / len(feet) for found in sorted(set(on_ground))}
     standing = 2 * len(on_ground) > len(feet) and not entry.thin
-    rows = [item.foot_row for item in sightings if item.ground_id in grounds]
     ratios = np.array(
         [
             np.log(item.height / (item.foot_row - horizon))
@@ -345,9 +342,6 @@ def _class_statistics(
         layouts=layouts,
         standing=standing,
         grounds=grounds,
-        foot_rows=(
-            (float(np.percentile(rows, 5)), float(np.percentile(rows, 95))) if rows else (0.0, 0.0)
-        ),
         height_per_row=float(np.exp(center)) if ratios.size else 0.0,
         height_spread=spread,
     )

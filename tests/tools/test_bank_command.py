@@ -176,7 +176,7 @@ def test_a_frame_that_is_no_size_is_refused(
 
     assert refused.value.code == 2
     assert (
-        "'256,512' is no size; give height x width in pixels, e.g. 256x512"
+        "'256,512' is not a size; give height x width in pixels, e.g. 256x512"
         in capsys.readouterr().err
     )
 
@@ -189,7 +189,7 @@ def test_a_frame_without_pixels_is_refused(
         bank("build", dataset, "--out", tmp_path / "bank", "--frame", size)
 
     assert refused.value.code == 2
-    assert f"'{size}' is no size; give height x width" in capsys.readouterr().err
+    assert f"'{size}' is not a size; give height x width" in capsys.readouterr().err
 
 
 def test_a_reader_that_does_not_exist_is_refused(dataset: Path, tmp_path: Path) -> None:

@@ -118,6 +118,18 @@ def test_only_force_replaces_layouts(toytown_dataset: Path, tmp_path: Path) -> N
     assert [path.name for path in (out / "labels").iterdir()] == ["layout_00000.png"]
 
 
+def test_a_request_that_is_refused_leaves_earlier_layouts(
+    toytown_dataset: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "set"
+    _run(toytown_dataset, "--out", out, "--count", 2, "--edits", "flip")
+
+    with pytest.raises(ValueError, match="'sky' cannot be favored"):
+        _run(toytown_dataset, "--out", out, "--count", 1, "--favor", "sky", "--force")
+
+    assert len(list((out / "labels").iterdir())) == 2
+
+
 def test_nothing_is_written_into_a_folder_of_something_else(
     toytown_dataset: Path, tmp_path: Path
 ) -> None:

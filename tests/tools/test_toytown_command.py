@@ -34,7 +34,10 @@ def test_a_size_that_is_none_is_refused(size: str, capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit):
         parse("--out", "x", "--size", size)
 
-    assert f"'{size}' is no size; expected HxW, e.g. 256x512" in capsys.readouterr().err
+    assert (
+        f"'{size}' is not a size; give height x width in pixels, e.g. 256x512"
+        in capsys.readouterr().err
+    )
 
 
 def test_help_loads_no_heavy_library() -> None:

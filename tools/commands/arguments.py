@@ -2,6 +2,9 @@
 
 import argparse
 
+FAVOR = 4.0
+"""What a class counts that is favored without a number."""
+
 
 def size_hw(text: str) -> tuple[int, int]:
     """Read "HxW", height and width in pixels."""
@@ -25,3 +28,17 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def favor(text: str) -> tuple[str, float]:
+    """Read "CLASS" or "CLASS=W", a class and what it counts, at least 0."""
+    name, equals, number = text.partition("=")
+    try:
+        weight = float(number) if equals else FAVOR
+    except ValueError:
+        weight = -1.0
+    if not name or not 0 <= weight < float("inf"):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no favor; give CLASS or CLASS=W with W of at least 0, e.g. bicyclist=3"
+        )
+    return name, weight

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scenequilt.tools.commands.arguments import size_hw
 from scenequilt.tools.commands.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def _add_build(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     parser.add_argument(
         "--frame",
-        type=_size,
+        type=size_hw,
         metavar="HxW",
         help="size in pixels at which masks and layouts are compared (default: the commonest size "
         "of the photographs, at most 2^18 pixels)",
@@ -660,12 +661,3 @@ def _seconds(seconds: float) -> str:
 
 def _megabytes(size_bytes: int) -> str:
     return f"{size_bytes / 1e6:,.1f} MB"
-
-
-def _size(text: str) -> tuple[int, int]:
-    height, _, width = text.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal() and int(height) > 0 and int(width) > 0):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no size; give height x width in pixels, e.g. 256x512"
-        )
-    return int(height), int(width)

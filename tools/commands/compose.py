@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scenequilt.tools.commands import arguments
 from scenequilt.tools.commands.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ def add_compose_command(commands: "Commands") -> None:
         "folder of a dataset",
     )  # fmt: skip
     parser.add_argument("--split", metavar="S", help="of a dataset, this split only, e.g. val")
-    parser.add_argument("--limit", type=_positive, metavar="N", help="the first N layouts only")
+    parser.add_argument(
+        "--limit", type=arguments.positive, metavar="N", help="the first N layouts only"
+    )
     parser.add_argument(
         "--exclude-own", action="store_true",
         help="leave the photograph out whose own label map a layout is",
@@ -38,15 +41,15 @@ def add_compose_command(commands: "Commands") -> None:
     parser.add_argument("--bank", type=Path, required=True, help="folder of the memory bank")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
     parser.add_argument(
-        "--seed", type=_seed, default=0, metavar="N",
+        "--seed", type=arguments.seed, default=0, metavar="N",
         help="same seed, same bytes (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--variants", type=_positive, default=1, metavar="K",
+        "--variants", type=arguments.positive, default=1, metavar="K",
         help="pictures of each layout, drawn so that they differ (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--size", type=_size, metavar="HxW",
+        "--size", type=arguments.size_hw, metavar="HxW",
         help="bring layouts to this height and width in pixels, by nearest, first",
     )  # fmt: skip
     parser.add_argument(
@@ -71,7 +74,7 @@ def add_compose_command(commands: "Commands") -> None:
         help="how the bank is searched (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--k", type=_positive, metavar="N", help="candidates looked at for each region"
+        "--k", type=arguments.positive, metavar="N", help="candidates looked at for each region"
     )
     parser.add_argument(
         "--classes", type=Path, metavar="FILE",
@@ -185,31 +188,6 @@ def run_in_words(request: "RunRequest", report: "RunReport", out: Path) -> str:
         f"contact sheet  {(out / 'contact_sheet.png').resolve()}",
     ]
     return "\n".join(lines)
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1")
-    return number
-
-
-def _size(text: str) -> tuple[int, int]:
-    height, _, width = text.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal() and int(height) > 0 and int(width) > 0):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a size; give height x width in pixels, e.g. 256x512"
-        )
-    return int(height), int(width)
 
 
 def _count(number: int, noun: str) -> str:

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scenequilt.tools.commands.arguments import FAVOR, favor, positive, seed, size_hw
 from scenequilt.tools.commands.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def _add_augment(experiments: "Commands") -> None:
     )  # fmt: skip
     parser.add_argument("--test-split", metavar="S", help="test on this split instead")
     parser.add_argument(
-        "--count", type=_positive, metavar="N",
+        "--count", type=positive, metavar="N",
         help="added pictures of each kind (default: as many as photographs)",
     )  # fmt: skip
     parser.add_argument(
@@ -61,19 +62,20 @@ def _add_augment(experiments: "Commands") -> None:
         help="share of added pictures in what a training sees (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--favor", action="append", default=[], type=_favor, metavar="CLASS=W",
-        help="insert this class W times as often into layouts; may be given several times",
+        "--favor", action="append", default=[], type=favor, metavar="CLASS[=W]",
+        help=f"insert this class W times as often into layouts, {FAVOR:g} times without W; may be "
+        "given several times",
     )  # fmt: skip
     parser.add_argument(
-        "--steps", type=_positive, default=2000, metavar="N",
+        "--steps", type=positive, default=2000, metavar="N",
         help="of each training (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--batch", type=_positive, default=8, metavar="N",
+        "--batch", type=positive, default=8, metavar="N",
         help="pieces of pictures a step (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--crop", type=_size, metavar="HxW",
+        "--crop", type=size_hw, metavar="HxW",
         help="size of a piece in pixels (default: two thirds of the photographs')",
     )  # fmt: skip
     parser.add_argument(
@@ -81,7 +83,7 @@ def _add_augment(experiments: "Commands") -> None:
         help="of the trainings, one of each arm a seed (default: 0,1,2)",
     )  # fmt: skip
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N",
+        "--seed", type=seed, default=0, metavar="N",
         help="of layouts, compositions and pasting (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--device", default="cpu", help="cpu, cuda, ... (default: %(default)s)")
@@ -158,10 +160,11 @@ def run_augment_command(args: argparse.Namespace) -> Outcome:
 def _dry_run(
     setting: "AugmentSetting", settings: "SegmenterSettings", args: argparse.Namespace
 ) -> Outcome:
-    from scenequilt.tools.experiments.augment import ARMS, EntrySamples
+    from scenequilt.tools.experiments.augment import ARMS
     from scenequilt.tools.training.segmenter import plan_training
+    from scenequilt.tools.training.segmenter_samples import DatasetSamples
 
-    samples = EntrySamples(setting.reader, setting.training)
+    samples = DatasetSamples(setting.reader, setting.training)
     plan = plan_training(samples, setting.reader.taxonomy, settings=settings, device=args.device)
     trainings = len(ARMS) * len(args.seeds)
     seconds = trainings * plan.seconds_a_step * settings.total_steps
@@ -213,19 +216,6 @@ def _bars() -> "Iterator[Callable[[str], Progress]]":
         yield say
 
 
-def _favor(text: str) -> tuple[str, float]:
-    name, _, number = text.partition("=")
-    try:
-        weight = float(number)
-    except ValueError:
-        weight = -1.0
-    if not name or not 0 <= weight < float("inf"):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no favor; give CLASS=W with W of at least 0, e.g. bicyclist=3"
-        )
-    return name, weight
-
-
 def _seeds(text: str) -> tuple[int, ...]:
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() for part in parts):
@@ -233,18 +223,3 @@ def _seeds(text: str) -> tuple[int, ...]:
             f"{text!r} is no list of seeds; give whole numbers of at least 0, e.g. 0,1,2"
         )
     return tuple(int(part) for part in parts)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1")
-    return int(text)
-
-
-def _size(text: str) -> tuple[int, int]:
-    height, _, width = text.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal() and int(height) > 0 and int(width) > 0):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a size; give height x width in pixels, e.g. 256x512"
-        )
-    return int(height), int(width)

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scenequilt.tools.commands.arguments import FAVOR, favor, positive, seed
 from scenequilt.tools.commands.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -12,9 +13,6 @@ if TYPE_CHECKING:
     from scenequilt.tools.layout_set import LayoutSetReport
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
-
-FAVOR = 4.0
-"""What a class counts that is favored without a number."""
 
 
 def add_layouts_command(commands: "Commands") -> None:
@@ -32,7 +30,7 @@ def add_layouts_command(commands: "Commands") -> None:
     parser.add_argument("dataset", type=Path, help="folder of the dataset")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
     parser.add_argument(
-        "--count", type=_positive, required=True, metavar="N", help="layouts to make"
+        "--count", type=positive, required=True, metavar="N", help="layouts to make"
     )
     parser.add_argument("--reader", metavar="FORM", help="form of the dataset, if not recognised")
     parser.add_argument("--split", metavar="S", help="use this split only, e.g. train")
@@ -41,11 +39,11 @@ def add_layouts_command(commands: "Commands") -> None:
         help="leave a film or drive out; may be given several times",
     )  # fmt: skip
     parser.add_argument(
-        "--seed", type=_seed, default=0, metavar="N",
+        "--seed", type=seed, default=0, metavar="N",
         help="same seed, same layouts (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--favor", action="append", default=[], type=_favor, metavar="CLASS[=W]",
+        "--favor", action="append", default=[], type=favor, metavar="CLASS[=W]",
         help=f"insert this class W times as often as its rarity says, {FAVOR:g} times without W; 0 "
         "never; may be given several times",
     )  # fmt: skip
@@ -72,7 +70,11 @@ def run_layouts(args: argparse.Namespace) -> Outcome:
     from scenequilt.synthesis.layouts.factory import FactorySettings, LayoutFactory, edit_kinds
     from scenequilt.synthesis.layouts.source import DatasetLayouts
     from scenequilt.synthesis.layouts.statistics import learn_statistics
-    from scenequilt.tools.layout_set import start_layout_set, write_layout_set
+    from scenequilt.tools.layout_set import (
+        refuse_other_folder,
+        start_layout_set,
+        write_layout_set,
+    )
     from scenequilt.tools.progress import progress_bar
 
     settings = FactorySettings(
@@ -84,10 +86,12 @@ def run_layouts(args: argparse.Namespace) -> Outcome:
     layouts = DatasetLayouts(reader, entries)
     for name in settings.favor or {}:
         reader.taxonomy.class_id(name)
-    start_layout_set(args.out, force=args.force)
+    refuse_other_folder(args.out, force=args.force)
     with progress_bar("looking at layouts", "layouts") as progress:
         statistics = learn_statistics(layouts, progress=progress)
     factory = LayoutFactory(statistics, layouts, settings)
+    # Not before here, for what is asked for may still be refused: earlier layouts are kept then.
+    start_layout_set(args.out, force=args.force)
     request = {
         "dataset": str(args.dataset),
         "split": args.split,
@@ -157,28 +161,3 @@ def _in_words(args: argparse.Namespace, parents: int, report: "LayoutSetReport")
     if args.contact_sheet is not None:
         lines.append(f"contact sheet  {args.contact_sheet.resolve()}")
     return "\n".join(lines)
-
-
-def _favor(text: str) -> tuple[str, float]:
-    name, equals, number = text.partition("=")
-    try:
-        weight = float(number) if equals else FAVOR
-    except ValueError:
-        weight = -1.0
-    if not name or not 0 <= weight < float("inf"):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no favor; give CLASS or CLASS=W with W of at least 0, e.g. bicyclist=3"
-        )
-    return name, weight
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1")
-    return int(text)
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
-    return int(text)

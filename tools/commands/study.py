@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scenequilt.tools.commands.arguments import size_hw
 from scenequilt.tools.commands.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def _add_make(verbs: "Commands") -> None:
         help="same seed and pictures, same bytes (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--size", type=_size, metavar="HxW",
+        "--size", type=size_hw, metavar="HxW",
         help="height and width in pixels at which all pictures are shown (default: the smallest of "
         "theirs, at most 560 wide)",
     )  # fmt: skip
@@ -125,7 +126,7 @@ def run_make(args: argparse.Namespace) -> Outcome:
         ValueError: If folders do not go together, or files are there already.
         DatasetError: If a picture cannot be read.
     """
-    from scenequilt.tools.people.page import write_study
+    from scenequilt.tools.people.page import refuse_page, write_study
     from scenequilt.tools.people.pictures import find_system
     from scenequilt.tools.people.study import (
         EXPOSURES_MS,
@@ -140,6 +141,7 @@ def run_make(args: argparse.Namespace) -> Outcome:
     systems = [find_system(name, folder) for name, folder in (args.a, args.b, *args.c)]
     if args.real is not None:
         systems.append(find_system(PHOTOGRAPH, args.real))
+    refuse_page(args.out, systems, force=args.force)
     request = StudyRequest(
         systems=tuple(systems),
         bad=None if args.bad is None else find_system(SPOILT, args.bad),
@@ -242,12 +244,3 @@ def _times(text: str) -> tuple[int, ...]:
             f"{text!r} is not a list of times in ms; give e.g. 250,500,1000"
         )
     return tuple(int(part) for part in parts)
-
-
-def _size(text: str) -> tuple[int, int]:
-    height, _, width = text.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal() and int(height) > 0 and int(width) > 0):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a size; give height x width in pixels, e.g. 256x512"
-        )
-    return int(height), int(width)

@@ -1,10 +1,10 @@
 """The command toytown: write pictures of a street world of our own, with labels."""
 
 import argparse
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scenequilt.tools.commands.arguments import size_hw
 from scenequilt.tools.commands.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def add_toytown_command(commands: "Commands") -> None:
     )
     parser.add_argument(
         "--size",
-        type=_size,
+        type=size_hw,
         default="256x512",
         metavar="HxW",
         help="height x width in pixels (default: %(default)s)",
@@ -56,10 +56,3 @@ def run_toytown(args: argparse.Namespace) -> Outcome:
         f"{summary.sequences} towns, {summary.train} train and {summary.val} val\n"
         f"  with labels, instances, depth and occlusion order; licence CC0-1.0, seed {args.seed}"
     )
-
-
-def _size(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d+)[xX](\d+)", text.strip())
-    if found is None or 0 in (int(found[1]), int(found[2])):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; expected HxW, e.g. 256x512")
-    return int(found[1]), int(found[2])

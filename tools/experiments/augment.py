@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +15,7 @@ from scenequilt.memory_bank.bank import MemoryBank
 from scenequilt.memory_bank.datasets.interface import DatasetReader, Entry
 from scenequilt.memory_bank.errors import DatasetError
 from scenequilt.memory_bank.plan import list_entries
+from scenequilt.memory_bank.store import sha256_of
 from scenequilt.memory_bank.taxonomy import Taxonomy
 from scenequilt.synthesis.layouts.factory import FactorySettings, LayoutFactory
 from scenequilt.synthesis.layouts.source import DatasetLayouts
@@ -30,6 +31,7 @@ from scenequilt.tools.experiments.added_pictures import (
 from scenequilt.tools.experiments.comparison import LEAST_SEEDS, Comparison, blocks_of, compare
 from scenequilt.tools.output.atomic import write_atomically
 from scenequilt.tools.progress import Progress
+from scenequilt.tools.training.segmenter_samples import DatasetSamples, SampleSource
 
 REAL = "real"
 ARMS = (REAL, PASTED, COMPOSED)
@@ -49,21 +51,6 @@ EXPERIMENT_VERSION = 1
 FEW_BLOCKS = 10
 """Of fewer blocks of test photographs a bootstrap says little."""
 
-Sample = tuple[NDArray[np.uint8], NDArray[np.uint8]]
-"""(H, W, 3) uint8 RGB and (H, W) uint8 class ids."""
-
-
-class Samples(Protocol):
-    """Labelled pictures by number. Same place, same bytes."""
-
-    def __len__(self) -> int:
-        """Return how many there are."""
-        ...
-
-    def read(self, place: int) -> Sample:
-        """Return picture and label map at a place."""
-        ...
-
 
 class Segmenter(Protocol):
     """Says which class every pixel is."""
@@ -73,7 +60,7 @@ class Segmenter(Protocol):
         ...
 
 
-Trainer = Callable[[Samples, int, str], Segmenter]
+Trainer = Callable[[SampleSource, int, str], Segmenter]
 """Trains on samples with a seed; the name of the training is for its files. Same samples, same
 seed, same segmenter; every call takes the same number of steps."""
 
@@ -168,8 +155,8 @@ class AugmentSetting:
         """
         digest = hashlib.sha256()
         for entry in (*self.training, *self.testing):
-            digest.update(_sha256(entry.image_path).encode())
-            digest.update(_sha256(entry.label_path).encode())
+            digest.update(sha256_of(entry.image_path).encode())
+            digest.update(sha256_of(entry.label_path).encode())
         return {
             "program": version("scenequilt"),
             "dataset": str(self.request.dataset.resolve()),
@@ -226,7 +213,7 @@ def look_at(request: AugmentRequest) -> AugmentSetting:
         _check_classes(reader.taxonomy, bank.taxonomy, request)
         sources = bank.sources()
         fingerprint = bank.fingerprint
-    tested = {_sha256(entry.image_path): entry for entry in testing}
+    tested = {sha256_of(entry.image_path) for entry in testing}
     in_test = [source for source in sources if source.image_sha256 in tested]
     held_out = set(request.hold_out_sequences)
     in_sequence = [source for source in sources if source.sequence in held_out]
@@ -240,9 +227,12 @@ def look_at(request: AugmentRequest) -> AugmentSetting:
     by_hash: dict[str, list[str]] = {}
     for source in sources:
         by_hash.setdefault(source.image_sha256, []).append(source.source_id)
-    own: dict[str, tuple[str, ...]] = {}
-    for place, entry in enumerate(training):
-        own[layouts.name(place)] = tuple(by_hash.pop(_sha256(entry.image_path), ()))
+    # One photograph may be there under two names: its segments are kept out of both its layouts.
+    trained = [sha256_of(entry.image_path) for entry in training]
+    own = {
+        layouts.name(place): tuple(by_hash.get(sha256, ())) for place, sha256 in enumerate(trained)
+    }
+    strangers = by_hash.keys() - set(trained)
     there = sum(bool(names) for names in own.values())
     if not there:
         raise ValueError(
@@ -255,10 +245,16 @@ def look_at(request: AugmentRequest) -> AugmentSetting:
             f"the bank holds {there} of the {len(training)} photographs that are trained on: what "
             "is added shows things of these alone"
         )
-    if by_hash:
+    if strangers:
         warnings.append(
-            f"the bank holds {len(by_hash)} photographs that are not trained on as they are: both "
+            f"the bank holds {len(strangers)} photographs that are not trained on as they are: both "
             "kinds of added pictures, but not the real ones, show things of them"
+        )
+    filmed = {entry.sequence for entry in training} & {entry.sequence for entry in testing} - {""}
+    if filmed:
+        warnings.append(
+            f"{', '.join(sorted(filmed))}: sequences that are both trained and tested on, so what "
+            "is tested is nearly known; --hold-out-sequence tests on another street"
         )
     return AugmentSetting(
         request, reader, tuple(training), tuple(testing), fingerprint, own, tuple(warnings)
@@ -350,11 +346,11 @@ def _divided(reader: DatasetReader, request: AugmentRequest) -> tuple[list[Entry
                 )
         testing = [entry for entry in everything if entry.sequence in request.hold_out_sequences]
     # One photograph may be in two splits under two names; the bytes tell.
-    tested = {_sha256(entry.image_path) for entry in testing}
+    tested = {sha256_of(entry.image_path) for entry in testing}
     training = [
         entry
         for entry in list_entries(reader, request.split, ())
-        if _sha256(entry.image_path) not in tested
+        if sha256_of(entry.image_path) not in tested
     ]
     if not training:
         raise DatasetError("nothing is left to train on: every photograph is tested on")
@@ -446,36 +442,15 @@ def _make_added(setting: AugmentSetting, folder: Path, say: Say) -> AddedPicture
     return added
 
 
-def _samples(setting: AugmentSetting, added: AddedPictures) -> dict[str, Samples]:
-    real = EntrySamples(setting.reader, setting.training)
-    samples: dict[str, Samples] = {REAL: real}
+def _samples(setting: AugmentSetting, added: AddedPictures) -> dict[str, SampleSource]:
+    real = DatasetSamples(setting.reader, setting.training)
+    samples: dict[str, SampleSource] = {REAL: real}
     for arm in (PASTED, COMPOSED):
-        more = EntrySamples(*added.entries(arm))
+        more = DatasetSamples(*added.entries(arm))
         samples[arm] = MixedSamples(
             (len(real), real.read), (len(more), more.read), setting.request.share
         )
     return samples
-
-
-class EntrySamples:
-    """Photographs of a dataset with their label maps, read when they are asked for."""
-
-    def __init__(self, reader: DatasetReader, entries: Sequence[Entry]) -> None:
-        self._reader = reader
-        self._entries = tuple(entries)
-
-    def __len__(self) -> int:
-        """Return how many there are."""
-        return len(self._entries)
-
-    def read(self, place: int) -> Sample:
-        """Return photograph and label map at a place.
-
-        Raises:
-            DatasetError: If a file cannot be read; the message names it.
-        """
-        photograph = self._reader.read(self._entries[place])
-        return photograph.image, photograph.layout.label_map
 
 
 def _tested(
@@ -483,7 +458,7 @@ def _tested(
     out: Path,
     arm: str,
     seed: int,
-    samples: Samples,
+    samples: SampleSource,
     trainer: Trainer,
     say: Say,
 ) -> NDArray[np.int64]:
@@ -494,7 +469,7 @@ def _tested(
         return np.array(json.loads(path.read_text(encoding="utf-8"))["confusion"], np.int64)
     segmenter = trainer(samples, seed, name)
     matrix = ConfusionMatrix(len(setting.reader.taxonomy))
-    tested = EntrySamples(setting.reader, setting.testing)
+    tested = DatasetSamples(setting.reader, setting.testing)
     progress = say(f"testing {ARM_TITLES[arm]}, seed {seed}")
     for place in range(len(tested)):
         image, label_map = tested.read(place)
@@ -513,7 +488,3 @@ def _tested(
         + "\n",
     )
     return matrix.pictures
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,7 +1,7 @@
 """Comparing trainings: per-class IoU over seeds and pictures, and paired differences with bounds."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +18,7 @@ RESAMPLES = 2000
 LEAST_SEEDS = 3
 """Of fewer trainings nobody can tell how much chance there is in one."""
 
-BOUNDS = (0.025, 0.975)
+CONFIDENCE = 0.95
 
 MEAN = "mean"
 """Name of the mean over the classes, beside theirs."""
@@ -98,9 +98,11 @@ def compare(
     """Compare arms that were trained with the same seeds and tested on the same pictures.
 
     The IoU of a training is that of all pictures together; an arm's is the mean over its seeds.
-    Bounds are those of a percentile bootstrap that draws seeds and blocks of pictures, both with
-    repeats and the same for every arm, so that differences are paired. Classes that no tested
-    picture shows are left out.
+    Its variance is that of the seeds, over their number, and that of a bootstrap that draws blocks
+    of pictures with repeats; differences are taken seed by seed and draw by draw, so that they are
+    paired. Bounds are those of Student's t at the degrees of freedom that the two have together:
+    with three seeds they are wide where seeds vary, as they must be, while resampling three seeds
+    would leave 0 out whenever all three agree. Classes that no tested picture shows are left out.
 
     Args:
         confusions: (S, N, K, K + 1) int64 by arm: pixels of each picture by true and seen class, no
@@ -115,7 +117,8 @@ def compare(
         ValueError: If arms differ in seeds, pictures or classes, or nothing was counted.
 
     Source:
-        Efron and Tibshirani 1993, "An Introduction to the Bootstrap", sections 8.6 and 13.3.
+        Efron and Tibshirani 1993, "An Introduction to the Bootstrap", section 8.6; Satterthwaite
+        1946, "An Approximate Distribution of Estimates of Variance Components".
     """
     shapes = {arm: table.shape for arm, table in confusions.items()}
     if len(set(shapes.values())) != 1:
@@ -131,20 +134,20 @@ def compare(
         raise ValueError("no pixel was counted; test on photographs that are not all void")
     names = [taxonomy.classes[class_id].name for class_id in shown] + [MEAN]
     rng = np.random.default_rng(seed)
-    of_blocks = rng.multinomial(*_even(int(blocks.max()) + 1), size=resamples)
+    count = int(blocks.max()) + 1
+    of_blocks = rng.multinomial(count, np.full(count, 1 / count), size=resamples)
     weights = of_blocks[:, blocks].astype(np.float64)  # (R, N)
-    of_seeds = rng.multinomial(*_even(seeds), size=resamples) / seeds  # (R, S)
     single = np.ones((1, pictures))
 
     own = {arm: _iou(table[:, :, shown], shown, single)[0] for arm, table in confusions.items()}
-    drawn = {}
-    for arm, table in confusions.items():
-        values = _iou(table[:, :, shown], shown, weights)  # (R, S, C + 1)
-        drawn[arm] = np.einsum("rs,rsc->rc", of_seeds, values)
+    drawn = {
+        arm: _iou(table[:, :, shown], shown, weights).mean(axis=1)  # (R, C + 1)
+        for arm, table in confusions.items()
+    }
     return Comparison(
         iou={
             arm: {
-                name: _interval(own[arm][:, place], drawn[arm][:, place])
+                name: _within_shares(_interval(own[arm][:, place], drawn[arm][:, place], count))
                 for place, name in enumerate(names)
             }
             for arm in confusions
@@ -158,6 +161,7 @@ def compare(
                 name: _difference(
                     own[arm][:, place] - own[other][:, place],
                     drawn[arm][:, place] - drawn[other][:, place],
+                    count,
                 )
                 for place, name in enumerate(names)
             }
@@ -183,10 +187,6 @@ def blocks_of(sequences: Sequence[str]) -> NDArray[np.intp]:
     return np.array(blocks, np.intp)
 
 
-def _even(number: int) -> tuple[int, NDArray[np.float64]]:
-    return number, np.full(number, 1 / number)
-
-
 def _iou(
     table: NDArray[np.int64], shown: NDArray[np.intp], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
@@ -203,13 +203,29 @@ def _iou(
     return np.concatenate([iou, mean[..., None]], axis=2)
 
 
-def _interval(of_seeds: NDArray[np.float64], drawn: NDArray[np.float64]) -> Interval:
-    low, high = np.quantile(drawn[np.isfinite(drawn)], BOUNDS)
-    return Interval(float(of_seeds.mean()), float(low), float(high))
+def _interval(of_seeds: NDArray[np.float64], drawn: NDArray[np.float64], blocks: int) -> Interval:
+    # Here, since only the end of an experiment needs it and it takes half a second.
+    from scipy.stats import t
+
+    value, seeds = float(of_seeds.mean()), len(of_seeds)
+    by_seeds = float(of_seeds.var(ddof=1)) / seeds if seeds > 1 else 0.0
+    by_pictures = float(drawn[np.isfinite(drawn)].var())
+    variance = by_seeds + by_pictures
+    if not variance:
+        return Interval(value, value, value)
+    freedom = variance**2 / (by_seeds**2 / max(seeds - 1, 1) + by_pictures**2 / max(blocks - 1, 1))
+    half = float(t.ppf((1 + CONFIDENCE) / 2, freedom)) * variance**0.5
+    return Interval(value, value - half, value + half)
 
 
-def _difference(of_seeds: NDArray[np.float64], drawn: NDArray[np.float64]) -> Difference:
-    interval = _interval(of_seeds, drawn)
+def _within_shares(interval: Interval) -> Interval:
+    return replace(interval, low=max(interval.low, 0.0), high=min(interval.high, 1.0))
+
+
+def _difference(
+    of_seeds: NDArray[np.float64], drawn: NDArray[np.float64], blocks: int
+) -> Difference:
+    interval = _interval(of_seeds, drawn, blocks)
     verdict: Verdict = "open"
     if len(of_seeds) < LEAST_SEEDS:
         return Difference(interval, tuple(of_seeds.tolist()), verdict)

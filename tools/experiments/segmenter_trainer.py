@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scenequilt.memory_bank.taxonomy import Taxonomy
-from scenequilt.tools.experiments.augment import Samples
 from scenequilt.tools.progress import Progress
 from scenequilt.tools.training.segmenter import (
     SegmenterSettings,
@@ -13,6 +12,7 @@ from scenequilt.tools.training.segmenter import (
     state_path,
     train_segmenter,
 )
+from scenequilt.tools.training.segmenter_samples import SampleSource
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class SegmenterTrainer:
     device: str = "cpu"
     say: Callable[[str], Progress] | None = None
 
-    def __call__(self, samples: Samples, seed: int, name: str) -> TrainedSegmenter:
+    def __call__(self, samples: SampleSource, seed: int, name: str) -> TrainedSegmenter:
         """Train with a seed.
 
         Raises:

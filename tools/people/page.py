@@ -9,7 +9,7 @@ from typing import Any
 
 from scenequilt.tools.output.atomic import write_atomically
 from scenequilt.tools.people.pictures import System
-from scenequilt.tools.people.study import QUESTION, Study
+from scenequilt.tools.people.study import QUESTION, Study, tells
 
 HERE = Path(__file__).parent
 
@@ -34,22 +34,38 @@ def write_study(
         Paths of page and key.
 
     Raises:
-        ValueError: If the name is another, or a file is there already and force is False.
+        ValueError: If the page is refused (see refuse_page).
     """
-    if page.suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"{page}: expected a file that ends in .html; give --out FILE.html")
+    refuse_page(page, systems, force=force)
     key = key_path(page)
-    for path in (page, key):
-        if path.exists() and not force:
-            raise ValueError(
-                f"{path} is there already, and answers to it may be under way; give another --out, "
-                "or replace page and key with --force"
-            )
     page.parent.mkdir(parents=True, exist_ok=True)
     # The key first: a page without its key would gather answers that nobody can read.
     write_atomically(key, json.dumps(study.key(systems), indent=1) + "\n")
     write_atomically(page, page_html(study))
     return page, key
+
+
+def refuse_page(page: Path, systems: Sequence[System], *, force: bool) -> None:
+    """Refuse to write where answers may be under way, or under a name that unblinds; call it early.
+
+    Raises:
+        ValueError: If the name does not end in .html or holds that of a system, or page or key is
+            there already and force is False.
+    """
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"{page}: expected a file that ends in .html; give --out FILE.html")
+    for system in systems:
+        if tells(page.stem, system.name):
+            raise ValueError(
+                f"{page}: the name of the page holds {system.name!r}, the name of a system, and "
+                "those who take part see it; give another --out"
+            )
+    for path in (page, key_path(page)):
+        if path.exists() and not force:
+            raise ValueError(
+                f"{path} is there already, and answers to it may be under way; give another --out, "
+                "or replace page and key with --force"
+            )
 
 
 def page_html(study: Study) -> str:

@@ -11,6 +11,7 @@ import itertools
 import json
 import random
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -54,6 +55,11 @@ QUESTION = "Which picture is more realistic?"
 
 Kind = Literal["pair", "sentinel", "practice"]
 Side = Literal["left", "right"]
+
+
+def tells(text: str, name: str) -> bool:
+    """Return True if a text holds the name of a system as a word; "_" parts words."""
+    return bool(re.search(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])", text, re.IGNORECASE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +149,7 @@ class StudyRequest:
                     f"two systems are called {name!r}, expected names that differ from each other "
                     f"and from {SPOILT!r}; name them with NAME=DIR"
                 )
-            if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", self.title, re.IGNORECASE):
+            if tells(self.title, name):
                 raise ValueError(
                     f"title {self.title!r} holds {name!r}, the name of a system, expected nothing "
                     "that tells what is compared; give another --title"
@@ -347,13 +353,16 @@ def draw_plan(
             drawn.append(("pair", decks[pair].deal(), first, second, time_ms))
     draw.shuffle(drawn)
 
-    shown_often = {layout: 0 for layout in layouts}
-    for _, layout, _, _, _ in drawn:
-        shown_often[layout] += 1
-    # Layouts that the pairs show least often come first, so that a sentinel reveals little.
-    spare = itertools.cycle(
-        sorted(layouts, key=lambda layout: (shown_often[layout], draw.random()))
-    )
+    shown = Counter((system, layout) for _, layout, *sides, _ in drawn for system in sides)
+    taken, ties = Counter[str](), {layout: draw.random() for layout in layouts}
+
+    def spare_layout(good: str) -> str:
+        # The good side of a sentinel is known at once: where its picture stood in a pair as well,
+        # it would unblind that pair, so layouts come first whose picture of it no pair shows.
+        layout = min(layouts, key=lambda name: (taken[name], shown[good, name], ties[name]))
+        taken[layout] += 1
+        return layout
+
     good_sides = itertools.cycle([PHOTOGRAPH] if PHOTOGRAPH in systems else systems)
     lefts = [place % 2 == 0 for place in range(sentinels)]
     draw.shuffle(lefts)
@@ -363,7 +372,7 @@ def draw_plan(
         good = next(good_sides)
         sides = (good, SPOILT) if good_left else (SPOILT, good)
         time = SENTINEL_MS if times_ms else None
-        drawn.insert(draw.choice(stretch), ("sentinel", next(spare), *sides, time))
+        drawn.insert(draw.choice(stretch), ("sentinel", spare_layout(good), *sides, time))
 
     practice_times: list[int | None] = [None] * PRACTICE
     if times_ms:
@@ -373,7 +382,7 @@ def draw_plan(
     for time in practice_times:
         good = next(good_sides)
         sides = (good, SPOILT) if draw.random() < 0.5 else (SPOILT, good)
-        practice.append(("practice", next(spare), *sides, time))
+        practice.append(("practice", spare_layout(good), *sides, time))
 
     ids = _fresh_ids(len(practice) + len(drawn), draw)
     made = [Trial(trial_id, *row) for trial_id, row in zip(ids, practice + drawn, strict=True)]

@@ -150,7 +150,7 @@ def test_a_class_that_cannot_be_favored_is_refused(streets: LayoutSource) -> Non
         ({"edits": ()}, "edits holds nothing, expected some of flip"),
         ({"edits": ("turn",)}, "edits holds 'turn'"),
         ({"flip_share": 1.5}, "flip_share is 1.5, expected 0 to 1"),
-        ({"inserts": -1.0}, "inserts is -1.0, expected at least 0"),
+        ({"inserts": 0.5}, "inserts is 0.5, expected at least 1; for none leave insert out"),
         ({"favor": {"car": -1.0}}, "favor of 'car' is -1.0"),
         ({"scale_limits": (1.1, 2.0)}, "expected one to include 1"),
     ],

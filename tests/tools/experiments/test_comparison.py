@@ -111,13 +111,12 @@ def test_bounds_of_three_seeds_are_those_of_students_t() -> None:
     """All pictures alike, so that only the seeds vary; t of two degrees of freedom is 4.303."""
 
     def arm(*right: int) -> np.ndarray:
-        return np.array([[_picture(100, 0, number, 0)] * 4 for number in right]) + np.array(
-            [[_picture(0, 0, 0, 100 - number)] * 4 for number in right]
-        )
+        pictures = [[[100, 0, 0], [0, number, 100 - number]] for number in right]
+        return np.array([[picture] * 4 for picture in pictures])
 
     found = compare({"a": arm(60, 70, 80), "b": arm(50, 50, 50)}, TWO, [("a", "b")], np.arange(4))
 
-    # Road is never taken for a car, so that the IoU of cars is the share that is seen rightly.
+    # What is no car is never taken for one: the IoU of cars is the share that is seen rightly.
     car = found.differences["a", "b"]["car"]
     half = 4.3027 * 0.1 / 3**0.5
     assert car.of_seeds == pytest.approx((0.1, 0.2, 0.3))

@@ -20,6 +20,7 @@ from scenequilt.tools.evaluation.report.tables import (
     seams_table,
     segmenter_names,
     spectrum_table,
+    systems_title,
 )
 from scenequilt.tools.evaluation.report.text_table import escaped, pipe_tables
 from scenequilt.tools.evaluation.report.words import (
@@ -35,37 +36,13 @@ from scenequilt.tools.evaluation.report.words import (
 from scenequilt.tools.evaluation.results import Evaluation
 
 
-def markdown_table(evaluation: Evaluation) -> str:
-    """Return the main table as pipe tables of at most 120 columns, without a final newline.
-
-    Columns that do not fit go on in another table with the same rows.
-    """
-    return _with_footnote(main_table(evaluation))
-
-
-def markdown_classes(evaluation: Evaluation, taxonomy: Taxonomy | None = None) -> str:
-    """Return IoU by class for the first segmenter as pipe tables, without a final newline.
-
-    Args:
-        evaluation: The evaluation.
-        taxonomy: Gives the order of the classes; None keeps the order of the record.
-
-    Returns:
-        The table; "" where there was no segmenter.
-    """
-    segmenters = segmenter_names(evaluation)
-    if not segmenters:
-        return ""
-    return _with_footnote(class_table(evaluation, segmenters[0], taxonomy=taxonomy))
-
-
 def report_md(evaluation: Evaluation, gallery: Gallery, taxonomy: Taxonomy) -> str:
     """Return report.md."""
     return "\n\n".join(_blocks(evaluation, gallery, taxonomy)) + "\n"
 
 
 def _blocks(evaluation: Evaluation, gallery: Gallery, taxonomy: Taxonomy) -> Iterator[str]:
-    yield f"# Evaluation of {escaped(evaluation.rows[0].title)}"
+    yield f"# Evaluation of {escaped(systems_title(evaluation))}"
     if headline(evaluation):
         yield escaped(headline(evaluation))
     yield "## What was judged"
@@ -81,7 +58,7 @@ def _blocks(evaluation: Evaluation, gallery: Gallery, taxonomy: Taxonomy) -> Ite
         yield _items([f"{name}: {reason}" for name, reason in evaluation.left_out.items()])
 
     yield "## Results"
-    yield markdown_table(evaluation)
+    yield _with_footnote(main_table(evaluation))
     yield f"{ARROWS_IN_WORDS} {COLUMNS_IN_WORDS}"
     yield _items([f"{name}: {words}" for name, words in rows_in_words(evaluation)])
     for segmenter in segmenter_names(evaluation):

@@ -21,6 +21,7 @@ from scenequilt.tools.evaluation.report.tables import (
     ARROWS_IN_WORDS,
     COLUMNS_IN_WORDS,
     REAL,
+    ROWS_IN_WORDS,
     Cell,
     Column,
     Table,
@@ -39,6 +40,7 @@ from scenequilt.tools.evaluation.report.tables import (
     seams_table,
     segmenter_names,
     spectrum_table,
+    systems_title,
 )
 from scenequilt.tools.evaluation.report.words import (
     DASH_IN_WORDS,
@@ -79,7 +81,7 @@ def report_html(evaluation: Evaluation, gallery: Gallery, taxonomy: Taxonomy) ->
     """
     sections = list(_sections(evaluation, gallery, taxonomy))
     values = {
-        "title": f"Evaluation of {_text(evaluation.rows[0].title)}",
+        "title": f"Evaluation of {_text(systems_title(evaluation))}",
         "headline": _text(headline(evaluation)),
         "style": (HERE / "page.css").read_text(encoding="utf-8"),
         "facts": "".join(
@@ -320,7 +322,7 @@ def _pictures(evaluation: Evaluation, gallery: Gallery) -> str:
     if table.lines:
         parts.append(
             f"<details><summary>{_text(table.title)}</summary>"
-            f"{_table(table, kind='scroll tall', system=False)}</details>"
+            f"{_table(table, kind='scroll tall')}</details>"
         )
     return "\n".join(parts)
 
@@ -346,21 +348,20 @@ def _record(evaluation: Evaluation) -> str:
     return "\n".join(
         [
             f'<dl class="rules">{rules}</dl>' if rules else "",
-            _table(files_table(evaluation), system=False),
+            _table(files_table(evaluation)),
             f'<h3>Libraries</h3><p class="reading">{_text(versions)}</p>' if versions else "",
         ]
     )
 
 
-def _table(table: Table, *, kind: str = "scroll", system: bool = True) -> str:
-    """Return a table in a box that scrolls sideways where it is too wide.
+def _table(table: Table, *, kind: str = "scroll") -> str:
+    """Return a table in a box that scrolls sideways where it is too wide; systems are marked in it.
 
     Args:
         table: The table.
         kind: Classes of the box.
-        system: Mark the first line, where lines are rows; never done where lines are classes.
     """
-    lines_are_rows = system and table.columns[0].heading == "row"
+    lines_are_rows = table.columns[0].heading == "row"
     texts = [
         aligned(
             [line[place].text for line in table.lines],
@@ -378,7 +379,7 @@ def _table(table: Table, *, kind: str = "scroll", system: bool = True) -> str:
             _cell(cell, texts[place][number], table.columns[place].heading, place, table)
             for place, cell in enumerate(line)
         )
-        mark = ' class="system"' if lines_are_rows and number == 0 else ""
+        mark = ' class="system"' if lines_are_rows and line[0].text not in ROWS_IN_WORDS else ""
         body.append(f"<tr{mark}>{cells}</tr>")
     footnote = f'<p class="footnote">{_text(DASH_IN_WORDS)}</p>' if table.has_dashes else ""
     return (

@@ -150,6 +150,17 @@ def main_table(evaluation: Evaluation) -> Table:
     return _by_row("All figures in one table", evaluation, [miou, *plain])
 
 
+def systems_of(evaluation: Evaluation) -> list[RowFigures]:
+    """Return the rows of the systems that are judged: those that are no calibration, else the first."""
+    systems = [row for row in evaluation.rows if row.name not in ROWS_IN_WORDS]
+    return systems or evaluation.rows[:1]
+
+
+def systems_title(evaluation: Evaluation) -> str:
+    """Return the titles of the systems, one after the other."""
+    return ", ".join(row.title for row in systems_of(evaluation))
+
+
 def rows_in_words(evaluation: Evaluation) -> list[tuple[str, str]]:
     """Return what each row of an evaluation is, as (name, words)."""
     return [(row.name, ROWS_IN_WORDS.get(row.name, row.title)) for row in evaluation.rows]
@@ -203,7 +214,7 @@ def class_table(
         measure: "iou", or "accuracy": the share of a class's pixels.
 
     Returns:
-        The table. After the first row, where there are photographs, stands its share of theirs.
+        The table. After each system, where there are photographs, stands its share of theirs.
         Classes that the taxonomy does not name come last.
     """
     scores = [_score(row, segmenter, against) for row in evaluation.rows]
@@ -222,18 +233,19 @@ def class_table(
         ),
         {},
     )
-    with_share = bool(real) and evaluation.rows[0].name != REAL
+    systems = systems_of(evaluation)
+    shared = [bool(real) and row in systems and row.name != REAL for row in evaluation.rows]
     columns = [Column("class", number=False)]
-    for position, row in enumerate(evaluation.rows):
+    for row, with_share in zip(evaluation.rows, shared, strict=True):
         columns.append(Column(row.name))
-        if position == 0 and with_share:
+        if with_share:
             columns.append(Column("of real"))
     lines = []
     for name in names:
         cells = [Cell(name.replace("_", " "), color=colors.get(name))]
-        for position, by_class in enumerate(figures):
+        for by_class, with_share in zip(figures, shared, strict=True):
             cells.append(figure(by_class.get(name)))
-            if position == 0 and with_share:
+            if with_share:
                 cells.append(_ratio(by_class.get(name), real.get(name)))
         lines.append(tuple(cells))
     what = "IoU by class" if measure == "iou" else "Share of a class's pixels that are seen as it"

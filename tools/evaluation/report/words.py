@@ -10,9 +10,10 @@ from scenequilt.tools.evaluation.report.tables import (
     main_table,
     network_names,
     segmenter_names,
+    systems_of,
 )
 from scenequilt.tools.evaluation.report.text_table import plain_tables
-from scenequilt.tools.evaluation.results import Evaluation
+from scenequilt.tools.evaluation.results import Evaluation, RowFigures
 
 DASH_IN_WORDS = f"{DASH} not measured, or without meaning for that row."
 
@@ -56,8 +57,12 @@ PROVENANCE_IN_WORDS = (
 
 
 def headline(evaluation: Evaluation) -> str:
-    """Return the main finding in a sentence; "" where there is no segmenter."""
-    system = evaluation.rows[0]
+    """Return the main finding in a sentence a system; "" where there is no segmenter."""
+    sentences = [_sentence(evaluation, system) for system in systems_of(evaluation)]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _sentence(evaluation: Evaluation, system: RowFigures) -> str:
     if not system.fidelity:
         return ""
     fidelity = system.fidelity[0]
@@ -83,10 +88,9 @@ def headline(evaluation: Evaluation) -> str:
 def facts(evaluation: Evaluation) -> list[tuple[str, str]]:
     """Return what was judged, as (label, value) pairs."""
     height, width = evaluation.size_hw
-    system = evaluation.rows[0]
     pairs = [
         ("layouts", f"{evaluation.layouts:,}"),
-        ("pictures", f"{system.pictures:,}"),
+        ("pictures", ", ".join(f"{row.pictures:,}" for row in systems_of(evaluation))),
         ("size", f"{height} x {width} px"),
         ("segmenter", ", ".join(segmenter_names(evaluation)) or "none"),
         ("networks", ", ".join(network_names(evaluation)) or "none"),
@@ -115,10 +119,12 @@ def distribution_warnings(evaluation: Evaluation, network: str) -> list[str]:
 
 def evaluation_in_words(evaluation: Evaluation, out: Path) -> str:
     """Return what the command prints: the main table, what is missing, where the report is."""
-    system = evaluation.rows[0]
     height, width = evaluation.size_hw
-    counts = f"{system.pictures:,} pictures of {evaluation.layouts:,} layouts"
-    lines = [f"{system.title}: {counts} at {height} x {width} px, {evaluation.seconds:.1f} s"]
+    lines = [
+        f"{system.title}: {system.pictures:,} pictures of {evaluation.layouts:,} layouts at "
+        f"{height} x {width} px, {evaluation.seconds:.1f} s"
+        for system in systems_of(evaluation)
+    ]
     if headline(evaluation):
         lines.append(headline(evaluation))
     lines += ["", plain_tables(main_table(evaluation)), ""]

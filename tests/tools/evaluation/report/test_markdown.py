@@ -1,14 +1,10 @@
-"""report.md, and the tables of it that are quoted elsewhere."""
+"""report.md and its tables."""
 
 from dataclasses import replace
 
 from scenequilt.memory_bank.taxonomy import Taxonomy
 from scenequilt.tools.evaluation.report.gallery import Gallery
-from scenequilt.tools.evaluation.report.markdown import (
-    markdown_classes,
-    markdown_table,
-    report_md,
-)
+from scenequilt.tools.evaluation.report.markdown import report_md
 from scenequilt.tools.evaluation.results import Evaluation
 
 
@@ -25,37 +21,27 @@ def test_every_table_fits_a_terminal(
     assert max(len(line) for line in lines) <= 120
 
 
-def test_every_line_of_a_table_is_as_long_as_the_first(evaluation: Evaluation) -> None:
-    for block in markdown_table(evaluation).split("\n\n"):
+def test_every_line_of_a_table_is_as_long_as_the_first(
+    evaluation: Evaluation, gallery: Gallery, taxonomy: Taxonomy
+) -> None:
+    for block in report_md(evaluation, gallery, taxonomy).split("\n\n"):
         lines = table_lines(block)
         assert len({len(line) for line in lines}) <= 1
         assert len({line.count("|") for line in lines}) <= 1
 
 
-def test_the_main_table_has_a_line_a_row_with_the_system_first(evaluation: Evaluation) -> None:
-    lines = table_lines(markdown_table(evaluation).split("\n\n")[0])
+def test_the_main_table_has_a_line_a_row_with_the_system_first(
+    evaluation: Evaluation, gallery: Gallery, taxonomy: Taxonomy
+) -> None:
+    lines = table_lines(report_md(evaluation, gallery, taxonomy))
 
-    names = [line.split("|")[1].strip() for line in lines[2:]]
+    names = [line.split("|")[1].strip() for line in lines[2:7]]
     assert names == ["closed form", "real", "jpeg30", "nearest", "random"]
     assert "0.557 (0.543–0.570)" in lines[2]
 
 
-def test_dashes_are_explained(evaluation: Evaluation) -> None:
-    assert markdown_table(evaluation).splitlines()[-1].startswith("– not measured")
-
-
-def test_a_table_without_dashes_explains_none(evaluation: Evaluation) -> None:
-    assert "–" not in markdown_classes(evaluation)
-
-
-def test_classes_are_lines_in_the_order_of_the_record(evaluation: Evaluation) -> None:
-    lines = table_lines(markdown_classes(evaluation))
-
-    assert [line.split("|")[1].strip() for line in lines[2:5]] == ["sky", "building", "pole"]
-
-
-def test_without_a_segmenter_there_is_no_table_of_classes(bare: Evaluation) -> None:
-    assert markdown_classes(bare) == ""
+def test_dashes_are_explained(evaluation: Evaluation, gallery: Gallery, taxonomy: Taxonomy) -> None:
+    assert "\n– not measured" in report_md(evaluation, gallery, taxonomy)
 
 
 def test_an_evaluation_with_nothing_measured_has_a_report(
@@ -79,9 +65,11 @@ def test_warnings_reasons_and_hashes_stand_in_the_report(
     assert "- 0006R0_f01200: mIoU 0.31, pixel accuracy 0.61" in text
 
 
-def test_a_name_cannot_break_a_table(evaluation: Evaluation) -> None:
+def test_a_name_cannot_break_a_table(
+    evaluation: Evaluation, gallery: Gallery, taxonomy: Taxonomy
+) -> None:
     row = replace(evaluation.rows[0], name="a|b <i>")
 
-    lines = table_lines(markdown_table(replace(evaluation, rows=[row])))
+    lines = table_lines(report_md(replace(evaluation, rows=[row]), gallery, taxonomy))
 
     assert r"a\|b \<i\>" in lines[2]

@@ -167,6 +167,19 @@ def test_names_cannot_end_an_element(
     assert structure.texts.count(nasty) > 10
 
 
+def test_every_system_is_marked_and_no_calibration(
+    evaluation: Evaluation, gallery: Gallery, taxonomy: Taxonomy
+) -> None:
+    second = replace(evaluation.rows[0], name="spade")
+    both = replace(evaluation, rows=[evaluation.rows[0], second, *evaluation.rows[1:]])
+
+    page = report_html(both, gallery, taxonomy)
+
+    marked = re.findall(r'<tr class="system"><th scope="row">(.*?)</th>', page)
+    assert set(marked) == {"closed form", "spade"}
+    assert marked.count("closed form") == marked.count("spade")
+
+
 def test_a_table_says_what_its_cells_belong_to(structure: _Structure) -> None:
     headers = [attrs for tag, attrs in structure.elements if tag == "th"]
     tables = [tag for tag, _ in structure.elements if tag == "table"]

@@ -114,6 +114,16 @@ def test_the_systems_share_of_a_class_is_of_the_photographs(evaluation: Evaluati
     assert pole["of real"] == "0.880"
 
 
+def test_every_system_has_its_share_of_the_photographs(evaluation: Evaluation) -> None:
+    second = replace(evaluation.rows[0], name="spade")
+    both = replace(evaluation, rows=[evaluation.rows[0], second, *evaluation.rows[1:]])
+
+    headings = [column.heading for column in class_table(both, QUOTED).columns]
+
+    assert headings[:6] == ["class", "closed form", "of real", "spade", "of real", "real"]
+    assert headings.count("of real") == 2
+
+
 def test_a_class_that_photographs_never_show_has_no_share(evaluation: Evaluation) -> None:
     real = evaluation.rows[1]
     score = real.fidelity[0].requested

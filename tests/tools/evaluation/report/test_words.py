@@ -3,9 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
+from scenequilt.tools.evaluation.report.tables import systems_title
 from scenequilt.tools.evaluation.report.words import (
     distribution_warnings,
     evaluation_in_words,
+    facts,
     headline,
 )
 from scenequilt.tools.evaluation.results import Evaluation, Interval
@@ -89,3 +91,17 @@ def test_a_warning_of_all_rows_names_none_and_one_of_some_names_them(
     some = replace(evaluation, rows=[calm, *evaluation.rows[1:]])
 
     assert distribution_warnings(some, "vgg16") == [f"real, jpeg30, nearest, random: {shared}"]
+
+
+def test_every_system_is_named(evaluation: Evaluation, tmp_path: Path) -> None:
+    first = evaluation.rows[0]
+    second = replace(first, name="spade", title="SPADE of the authors", pictures=99)
+    both = replace(evaluation, rows=[first, second, *evaluation.rows[1:]])
+
+    text = evaluation_in_words(both, tmp_path)
+
+    assert "SPADE of the authors: 99 pictures of 101 layouts" in text
+    assert headline(both).count("sees the requested layout") == 2
+    assert "In the pictures of spade, " in headline(both)
+    assert ("pictures", "101, 99") in facts(both)
+    assert systems_title(both) == f"{first.title}, SPADE of the authors"
