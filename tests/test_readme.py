@@ -70,7 +70,8 @@ def run_shell(script: str, folder: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         ["bash", "-c", script],
         cwd=folder,
-        env={**os.environ, "PATH": path},
+        # Tests run side by side: more threads than processors wait for each other.
+        env={**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,

@@ -26,7 +26,7 @@ FIDELITY_IN_WORDS = (
 DISTRIBUTION_IN_WORDS = (
     "Distances between the set of pictures and the set of photographs. The dot is the figure, the "
     "whisker its bounds with 95 % over resampled pictures. The line of the photographs, one half "
-    "against the other, is what a perfect system would reach with so many pictures."
+    "against the other, is what a perfect system would reach with half as many pictures."
 )
 
 PERCEPTION_IN_WORDS = (
