@@ -1,9 +1,11 @@
 """The layouts a run is asked for: found on disk, named, and read in the bank's classes."""
 
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,6 +150,70 @@ def companions_of(path: Path) -> Companions:
     return found
 
 
+class BankPhotograph(Protocol):
+    """What is compared of a photograph in a bank; store.SourceRecord has it."""
+
+    @property
+    def source_id(self) -> str: ...
+    @property
+    def split(self) -> str: ...
+    @property
+    def image_sha256(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parents:
+    """The photographs whose layouts went into a derived one.
+
+    Attributes:
+        names: As the dataset has them; with the split in front where two splits share a name.
+        image_sha256: Of the files of those photographs, where it is on record.
+    """
+
+    names: frozenset[str]
+    image_sha256: frozenset[str]
+
+    def sources(self, photographs: Iterable[BankPhotograph]) -> list[str]:
+        """Return the ids that the parents have in a bank, by their bytes or by their name.
+
+        A bank of resized copies has other bytes, and a bank that met two photographs of one name
+        calls the second NAME~12345678; neither may feed a picture that it is a parent of.
+        """
+        return [
+            found.source_id
+            for found in photographs
+            if found.image_sha256 in self.image_sha256 or self.names & _dataset_names(found)
+        ]
+
+
+def read_parents(folder: Path) -> dict[str, Parents]:
+    """Read which photographs the layouts of a folder were derived from, by name of the layout.
+
+    Args:
+        folder: The folder of label maps; layouts.jsonl lies beside it.
+
+    Returns:
+        Nothing if there is no layouts.jsonl.
+
+    Raises:
+        LabelError: If layouts.jsonl cannot be read.
+    """
+    path = folder.parent / "layouts.jsonl"
+    if not path.is_file():
+        return {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        rows = [json.loads(line) for line in lines if line.strip()]
+        return {row["name"]: _parents_of(row) for row in rows}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LabelError(
+            f"{path}: cannot be read ({type(error).__name__}: {error}), expected a line for each "
+            'layout with "name" and "parents", as scenequilt layouts writes it: it says which '
+            "photographs the layouts beside it were derived from; make the layouts again, or move "
+            "the file away"
+        ) from error
+
+
 def in_taxonomy(layout: Layout, taxonomy: Taxonomy, *, where: str) -> Layout:
     """Return the layout in the classes of another taxonomy, matched by name.
 
@@ -187,6 +253,19 @@ def resized(layout: Layout, size_hw: tuple[int, int]) -> Layout:
         layout.taxonomy,
         None if layout.depth_m is None else layout.depth_m[rows, columns],
     )
+
+
+def _parents_of(row: Mapping[str, Any]) -> Parents:
+    names = row["parents"]
+    if not isinstance(names, list):
+        raise TypeError(f"parents is {names!r}, expected a list of names")
+    return Parents(frozenset(names), frozenset(row.get("image_sha256", {}).values()))
+
+
+def _dataset_names(photograph: BankPhotograph) -> set[str]:
+    """Return what a dataset may call a photograph of a bank."""
+    name = photograph.source_id.removesuffix(f"~{photograph.image_sha256[:8]}")
+    return {photograph.source_id, name, f"{photograph.split}-{name}"}
 
 
 def _nearest(length: int, wanted: int) -> NDArray[np.intp]:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from scenequilt.memory_bank.errors import DatasetError
+from scenequilt.memory_bank.store import sha256_of
 from scenequilt.memory_bank.taxonomy import VOID
 from scenequilt.synthesis.layouts.factory import LayoutFactory, NewLayout
 from scenequilt.tools.output.atomic import write_atomically
@@ -30,7 +32,8 @@ class ClassChange:
 
     Attributes:
         name: Of the class.
-        share_before: Of the pixels of the dataset's layouts that are not void.
+        share_before: Of the pixels that are not void, in the layouts that the new ones were derived
+            from, each counted as often as it was drawn: what differs is what the edits did.
         share_after: The same of the new layouts.
         inserted: Objects of it that were put in.
         dropped: Objects of it that were taken out.
@@ -52,12 +55,14 @@ class LayoutSetReport:
         changes: One entry a class.
         edits: How often each kind of edit was done.
         failures: (place, message) of each layout that could not be made.
+        no_stuff: For how many layouts other stuff was drawn in vain, by reason.
     """
 
     names: tuple[str, ...]
     changes: tuple[ClassChange, ...]
     edits: dict[str, int]
     failures: tuple[tuple[int, str], ...]
+    no_stuff: dict[str, int]
 
 
 def layout_name(place: int) -> str:
@@ -111,13 +116,14 @@ def write_layout_set(
     count: int,
     seed: int,
     request: dict[str, Any] | None = None,
+    image_path: Callable[[str], Path] | None = None,
     progress: Progress | None = None,
 ) -> LayoutSetReport:
     """Make layouts and write them into a folder that start_layout_set made.
 
     labels/NAME.png holds file ids of the taxonomy, instances/NAME.png numbers of objects (16 bit),
-    classes.json the classes, layouts.jsonl one line a layout with its parents and edits,
-    statistics.json the shares of the classes before and after.
+    classes.json the classes, layouts.jsonl one line a layout with its parents, the sha256 of their
+    photographs, and edits, statistics.json the shares of the classes before and after.
 
     Args:
         factory: Makes them.
@@ -125,11 +131,14 @@ def write_layout_set(
         count: How many.
         seed: What they are drawn with.
         request: What was asked for, to be kept in statistics.json.
+        image_path: Finds the photograph of a parent by its name; None leaves their sha256 out.
         progress: Called after each layout.
     """
     taxonomy = factory.statistics.taxonomy
     write_atomically(out / "classes.json", json.dumps(taxonomy.as_json(), indent=1) + "\n")
-    pixels = np.zeros(256, np.int64)
+    before, after = np.zeros(256, np.int64), np.zeros(256, np.int64)
+    no_stuff = Counter[str]()
+    sha256s: dict[str, str] = {}
     inserted, dropped, edits = Counter[str](), Counter[str](), Counter[str]()
     names: list[str] = []
     failures: list[tuple[int, str]] = []
@@ -142,26 +151,32 @@ def write_layout_set(
         else:
             names.append(layout_name(place))
             _write_layout(out, names[-1], made)
-            lines.append(json.dumps(_row(names[-1], made)) + "\n")
-            pixels += np.bincount(made.layout.label_map.ravel(), minlength=256)
+            if image_path is not None:
+                for parent in made.parents:
+                    if parent not in sha256s:
+                        sha256s[parent] = sha256_of(image_path(parent))
+            lines.append(json.dumps(_row(names[-1], made, sha256s)) + "\n")
+            before += factory.pixels(made.parents[0])
+            after += np.bincount(made.layout.label_map.ravel(), minlength=256)
+            no_stuff.update([made.no_stuff] if made.no_stuff else [])
             edits.update(edit.kind for edit in made.edits)
             inserted.update(edit.class_name for edit in made.edits if edit.kind == "insert")
             dropped.update(edit.class_name for edit in made.edits if edit.kind == "drop")
         if progress is not None:
             progress(place + 1, count)
     write_atomically(out / "layouts.jsonl", "".join(lines))
-    known = max(int(pixels[:VOID].sum()), 1)
+    known_before, known_after = (max(int(each[:VOID].sum()), 1) for each in (before, after))
     changes = tuple(
         ClassChange(
             entry.name,
-            entry.pixel_share,
-            float(pixels[class_id] / known),
+            float(before[class_id] / known_before),
+            float(after[class_id] / known_after),
             inserted[entry.name],
             dropped[entry.name],
         )
         for class_id, entry in enumerate(factory.statistics.classes)
     )
-    report = LayoutSetReport(tuple(names), changes, dict(edits), tuple(failures))
+    report = LayoutSetReport(tuple(names), changes, dict(edits), tuple(failures), dict(no_stuff))
     _write_statistics(
         out,
         {
@@ -200,10 +215,11 @@ def _write_layout(out: Path, name: str, made: NewLayout) -> None:
     write_atomically(out / "instances" / f"{name}.png", numbers)
 
 
-def _row(name: str, made: NewLayout) -> dict[str, Any]:
+def _row(name: str, made: NewLayout, sha256s: Mapping[str, str]) -> dict[str, Any]:
     return {
         "name": name,
         "size_hw": list(made.layout.size_hw),
         "parents": list(made.parents),
+        "image_sha256": {name: sha256s[name] for name in made.parents if name in sha256s},
         "edits": [edit.as_json() for edit in made.edits],
     }

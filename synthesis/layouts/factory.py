@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scenequilt.memory_bank.errors import DatasetError
 from scenequilt.memory_bank.layout import Layout
@@ -40,6 +41,13 @@ _USUAL_GROUND = 0.05
 _RAGGED_SHARE = 0.25
 """Share of a class's objects that are not copied: what is hidden by stuff shows in the outline."""
 
+_LEAST_USE = 0.0002
+"""Share of the picture below which an object of a favored class is of no use: nobody learns from
+it, and a bank has hardly a segment of it."""
+
+_BASES = 20
+"""Layouts that are drawn, at most, until one can be edited."""
+
 _TALLEST_HANGING = 3.0
 """A thin object that hangs and is more times as high as wide is the upper part of a pole."""
 
@@ -52,6 +60,8 @@ class FactorySettings:
         edits: Kinds of edit that may be done.
         favor: What a class counts beyond its automatic weight, by name; 1 for the others. The
             automatic weight for being inserted is one over the root of the class's share of pixels.
+            Of a class that counts more than 1, objects below 0.02 % of the picture are not
+            inserted where the dataset has larger ones.
         flip_share: Share of the layouts that are flipped.
         recombine_share: Share that get other stuff.
         drops: Objects that are dropped, on average.
@@ -112,19 +122,22 @@ class NewLayout:
         layout: The layout; without depth.
         parents: Names of the layouts that went into it, the one it was derived from first.
         edits: What was done, in order.
+        no_stuff: Why other stuff was drawn for it and none was taken; "" else.
     """
 
     layout: Layout
     parents: tuple[str, ...]
     edits: tuple[Edit, ...]
+    no_stuff: str = ""
 
 
 class LayoutFactory:
-    """Makes new layouts of a dataset's own.
+    """Makes new layouts of a dataset's own, for scenes seen along a ground plane, such as streets.
 
     Objects keep to what is usual in the dataset: they stand on the ground that their class stands
     on, at rows where it stands, and their scale follows the distance of their foot from the horizon.
-    Poles and signs keep their height in the picture and move sideways only.
+    Poles and signs keep their height in the picture and move sideways only. Where a dataset is not
+    of such scenes, LayoutStatistics.placement_doubts says so.
 
     Attributes:
         statistics: What is usual.
@@ -154,37 +167,70 @@ class LayoutFactory:
         )
         self._ground = is_ground(statistics.taxonomy)
         self._ground[VOID] = False
+        self._places = {layouts.name(place): place for place in range(len(layouts))}
         self._donors = self._find_donors()
         self._donor_sizes = {
             class_id: np.cumsum([np.sqrt(item.height * item.width) for item in donors])
             for class_id, donors in self._donors.items()
         }
         self._weights = self._insert_weights()
+        # Where favored objects are large enough, none of them is made too small on its new place.
+        self._least_areas = {
+            class_id: _LEAST_USE
+            for class_id, donors in self._donors.items()
+            if (self.settings.favor or {}).get(statistics.classes[class_id].name, 1.0) > 1
+            and donors[0].area >= _LEAST_USE
+        }
 
     def make(self, place: int, seed: int) -> NewLayout:
         """Make a layout.
 
         Args:
             place: Which of the layouts of this seed, from 0; those of one round through the dataset
-                are derived from different layouts.
+                are derived from different layouts, unless one cannot be edited: another is
+                drawn in its stead.
             seed: Same place, same seed, same layout.
 
         Raises:
-            DatasetError: If none of the edits that are allowed can be done to the layout.
+            DatasetError: If none of the edits that are allowed can be done to any of 20 layouts that
+                were drawn.
         """
-        rng = np.random.default_rng([seed, place])
-        base = int(
+        first = int(
             np.random.default_rng(seed).permutation(len(self._layouts))[place % len(self._layouts)]
         )
+        made = self._edited(first, np.random.default_rng([seed, place]))
+        if made is not None:
+            return made
+        # Of few layouts each is drawn again: chance may have been against it.
+        others = np.random.default_rng([seed, place, 0]).permutation(len(self._layouts))
+        for trial in range(1, _BASES):
+            base = int(others[trial % len(others)])
+            made = self._edited(base, np.random.default_rng([seed, place, trial]))
+            if made is not None:
+                return made
+        raise DatasetError(
+            f"layout {self._layouts.name(first)!r}: none of the edits "
+            f"{', '.join(self.settings.edits)} can be done to it, nor to those that were drawn in "
+            f"its stead, {_BASES} draws in all; allow flip, or give more layouts to take objects and "
+            "stuff from"
+        )
+
+    def pixels(self, parent: str) -> NDArray[np.int64]:
+        """Return (256,) int64: pixels of each class id of a layout of the dataset, by its name."""
+        return np.asarray(self.statistics.pixels[self._places[parent]], np.int64)
+
+    def _edited(self, base: int, rng: np.random.Generator) -> NewLayout | None:
         layers, parents, edits = self._layers(base), [self._layouts.name(base)], list[Edit]()
-        kinds, flipped = self.settings.edits, False
+        kinds, flipped, no_stuff = self.settings.edits, False, ""
         if "flip" in kinds and (rng.random() < self.settings.flip_share or kinds == ("flip",)):
             layers = layers.mirrored()
             edits.append(Edit("flip"))
             flipped = True
         if "recombine" in kinds and rng.random() < self.settings.recombine_share:
             other = self._recombined(layers, base, flipped, rng)
-            if other is not None:
+            if isinstance(other, str):
+                no_stuff = other
+            else:
                 layers, stuff_parent = other
                 parents.append(stuff_parent)
                 edits.append(Edit("recombine", parent=stuff_parent))
@@ -201,11 +247,8 @@ class LayoutFactory:
         if not edits and "flip" in kinds:
             layers, edits = layers.mirrored(), [Edit("flip")]
         if not edits:
-            raise DatasetError(
-                f"layout {self._layouts.name(base)!r}: none of the edits {', '.join(kinds)} can be "
-                "done to it; allow flip, or give more layouts to take objects and stuff from"
-            )
-        return NewLayout(layers.flatten(), tuple(dict.fromkeys(parents)), tuple(edits))
+            return None
+        return NewLayout(layers.flatten(), tuple(dict.fromkeys(parents)), tuple(edits), no_stuff)
 
     def _find_donors(self) -> dict[int, list[Sighting]]:
         donors: dict[int, list[Sighting]] = {}
@@ -223,7 +266,13 @@ class LayoutFactory:
             if item.thin and not on_ground and item.height > _TALLEST_HANGING * item.width:
                 continue
             donors.setdefault(item.class_id, []).append(item)
-        return {class_id: _solid(items) for class_id, items in donors.items()}
+        favored = {name for name, weight in (self.settings.favor or {}).items() if weight > 1}
+        return {
+            class_id: _useful(_solid(items))
+            if self.statistics.classes[class_id].name in favored
+            else _solid(items)
+            for class_id, items in donors.items()
+        }
 
     def _insert_weights(self) -> dict[int, float]:
         classes = self.statistics.classes
@@ -280,14 +329,20 @@ class LayoutFactory:
                 if self.statistics.classes[class_id].standing
                 else self._hanging(layers, donor, rng)
             )
-            together = None if placed is None else insert(layers, placed, horizon_row)
-            if placed is not None and together is not None:
+            if placed is None or not self._is_large_enough(placed, layers):
+                continue
+            together = insert(layers, placed, horizon_row)
+            if together is not None:
                 name, parent = (
                     self.statistics.classes[class_id].name,
                     self._layouts.name(donor.place),
                 )
                 return together, Edit("insert", name, parent, placed.box)
         return layers, None
+
+    def _is_large_enough(self, item: LayoutObject, layers: Layers) -> bool:
+        share = np.count_nonzero(item.mask) / layers.background.size
+        return bool(share >= self._least_areas.get(item.class_id, 0.0))
 
     def _standing(
         self, layers: Layers, donor: Sighting, rng: np.random.Generator
@@ -350,7 +405,8 @@ class LayoutFactory:
 
     def _recombined(
         self, layers: Layers, base: int, flipped: bool, rng: np.random.Generator
-    ) -> tuple[Layers, str] | None:
+    ) -> tuple[Layers, str] | str:
+        """Return the layers on other stuff and its layout's name, or why there is none."""
         grounds = self._ground[self.statistics.stuff_grids]
         mine = grounds[base][:, ::-1] if flipped else grounds[base]
         # Every layout may lend its stuff as it is or flipped.
@@ -359,6 +415,12 @@ class LayoutFactory:
         overlap = (turned & mine).sum(axis=(2, 3)) / either
         overlap[base] = 0
         partners = np.argwhere(overlap >= self.settings.same_ground)
+        if not len(partners):
+            return (
+                "no other layout has its ground at the same place (overlap of "
+                f"{self.settings.same_ground:g} or more)"
+            )
+        why = "other sizes, or stuff of which objects hide too much"
         for partner, turn in rng.permutation(partners)[: self.settings.stuff_trials].tolist():
             stuff = self._layers(partner)
             hidden = np.count_nonzero(stuff.owners() >= 0) / stuff.background.size
@@ -368,13 +430,19 @@ class LayoutFactory:
             together = recombine(layers, stuff)
             if 2 * len(together.objects) >= len(layers.objects):
                 return together, self._layouts.name(partner)
-        return None
+            why = "most objects would have no place on the stuff that was tried"
+        return why
 
 
 def _solid(donors: Sequence[Sighting]) -> list[Sighting]:
     """Return those that are not among the quarter with the raggedest outline, poles and signs all."""
     least = float(np.quantile([item.solidity for item in donors], _RAGGED_SHARE))
     return [item for item in donors if item.thin or item.solidity >= least]
+
+
+def _useful(donors: Sequence[Sighting]) -> list[Sighting]:
+    """Return those that are large enough in the picture to be of use, or all if none is."""
+    return [item for item in donors if item.area >= _LEAST_USE] or list(donors)
 
 
 def edit_kinds(kinds: Collection[str]) -> tuple[EditKind, ...]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from scenequilt.memory_bank.datasets.interface import DatasetReader, Entry
 from scenequilt.memory_bank.layout import Layout
@@ -36,6 +37,10 @@ class DatasetLayouts:
     def name(self, place: int) -> str:
         """Return the name of a photograph, with its split where two splits share it."""
         return self._names[place]
+
+    def image_path(self, name: str) -> Path:
+        """Return the file of the photograph whose layout has a name."""
+        return self.entries[self._names.index(name)].image_path
 
     def read(self, place: int) -> Layout:
         """Read a layout.

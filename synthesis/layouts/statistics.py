@@ -28,6 +28,16 @@ TOUCH_SHARE = 0.15
 SPREAD_LIMIT = 2.0
 """Spreads from the usual height within which an object is of usual height."""
 
+LEAST_MEASURED = 5
+"""Objects of a class of which a height per row can be told."""
+
+LEAST_ON_GROUND = 0.5
+"""Share of the things that stand on ground, below which a dataset is not of such scenes."""
+
+LEAST_FIT = 0.3
+"""Share of the spread of heights that the foot row explains, below which scale does not follow it.
+Street scenes come to about 0.5, rooms to about 0.1."""
+
 
 class LayoutSource(Protocol):
     """The layouts of a dataset, read one at a time."""
@@ -66,6 +76,7 @@ class Sighting:
         whole: True if no frame and nothing nearer hides a part of it; of a thin object, if its foot
             is seen.
         solidity: Share of its convex hull that it fills; one that is partly hidden fills less.
+        area: Share of the pixels of its layout.
     """
 
     place: int
@@ -78,6 +89,7 @@ class Sighting:
     ground_id: int
     whole: bool
     solidity: float
+    area: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +131,12 @@ class LayoutStatistics:
         sightings: Every object.
         stuff_grids: (N, 18, 24) uint8, the backgrounds, coarse.
         largest_px: Pixels of the largest layout.
+        pixels: (N, 256) int64, pixels of each class id of each layout.
+        on_ground: Share of the things that stand on ground, of those below whose foot one class is
+            seen, poles and signs left out; None without any.
+        height_fit: Share of the spread of heights within a class (mean absolute logarithm) that the
+            distance of the foot row from the horizon explains; 1 if all of it, below 0 if heights
+            follow something else. None if no class has five things that stand on ground whole.
     """
 
     taxonomy: Taxonomy
@@ -128,6 +146,9 @@ class LayoutStatistics:
     sightings: tuple[Sighting, ...]
     stuff_grids: NDArray[np.uint8]
     largest_px: int
+    pixels: NDArray[np.int64]
+    on_ground: float | None
+    height_fit: float | None
 
     def usual_height(self, class_id: int, foot_row: float) -> float:
         """Return the height of a standing class at a foot row, in shares of the layout's height."""
@@ -141,6 +162,31 @@ class LayoutStatistics:
         gap = abs(float(np.log(height / usual)))
         return gap <= SPREAD_LIMIT * max(self.classes[class_id].height_spread, 0.1)
 
+    def placement_doubts(self) -> tuple[str, ...]:
+        """Return sentences on why objects should not be placed by a horizon here; none if they may.
+
+        Objects are placed as they stand along a ground plane that is seen from a level camera, as
+        in streets. Of rooms, seen from anywhere and with things on top of each other, that is not
+        true.
+        """
+        doubts = []
+        if self.on_ground is not None and self.on_ground < LEAST_ON_GROUND:
+            doubts.append(
+                f"{100 * self.on_ground:.0f} % of the things stand on ground, expected "
+                f"{100 * LEAST_ON_GROUND:.0f} % or more"
+            )
+        if self.height_fit is None:
+            doubts.append(
+                f"no class has {LEAST_MEASURED} things that stand on ground whole, so there is no "
+                "telling how height follows the foot row"
+            )
+        elif self.height_fit < LEAST_FIT:
+            doubts.append(
+                f"the foot row explains {100 * max(self.height_fit, 0.0):.0f} % of how heights "
+                f"differ within a class, expected {100 * LEAST_FIT:.0f} % or more"
+            )
+        return tuple(doubts)
+
     def as_json(self) -> dict[str, Any]:
         """Return what statistics.json holds: everything but the single objects and backgrounds."""
         names = [entry.name for entry in self.taxonomy.classes]
@@ -149,7 +195,13 @@ class LayoutStatistics:
             table = asdict(entry)
             table["grounds"] = {names[key]: share for key, share in entry.grounds.items()}
             classes.append(table)
-        return {"layouts": self.layouts, "horizon": self.horizon, "classes": classes}
+        return {
+            "layouts": self.layouts,
+            "horizon": self.horizon,
+            "on_ground": self.on_ground,
+            "height_fit": self.height_fit,
+            "classes": classes,
+        }
 
 
 def learn_statistics(
@@ -167,22 +219,21 @@ def learn_statistics(
     if not len(layouts):
         raise ValueError("layouts is empty; statistics are of at least one layout")
     taxonomy = layouts.taxonomy
-    pixels, shown = np.zeros(256, np.int64), np.zeros(256, np.int64)
+    pixels = np.empty((len(layouts), 256), np.int64)
     sightings: list[Sighting] = []
     grids = np.empty((len(layouts), *STUFF_GRID_HW), np.uint8)
     largest_px = 0
     for place in range(len(layouts)):
         layout = layouts.read(place)
         largest_px = max(largest_px, layout.label_map.size)
-        counts = np.bincount(layout.label_map.ravel(), minlength=256)
-        pixels += counts
-        shown += counts > 0
+        pixels[place] = np.bincount(layout.label_map.ravel(), minlength=256)
         layers = split_layers(layout)
         grids[place] = _coarse(layers.background)
         sightings += _sightings(layers, layout, place)
         if progress is not None:
             progress(place + 1, len(layouts))
-    known = int(pixels[:VOID].sum())
+    totals, shown = pixels.sum(axis=0), np.count_nonzero(pixels, axis=0)
+    known = int(totals[:VOID].sum())
     if not known:
         raise ValueError(f"none of {len(layouts)} layouts shows a class, all is void")
     horizon = _horizon(sightings, taxonomy)
@@ -191,14 +242,23 @@ def learn_statistics(
             taxonomy,
             class_id,
             [item for item in sightings if item.class_id == class_id],
-            float(pixels[class_id] / known),
+            float(totals[class_id] / known),
             int(shown[class_id]),
             horizon,
         )
         for class_id in range(len(taxonomy))
     )
     return LayoutStatistics(
-        taxonomy, len(layouts), horizon, classes, tuple(sightings), grids, largest_px
+        taxonomy=taxonomy,
+        layouts=len(layouts),
+        horizon=horizon,
+        classes=classes,
+        sightings=tuple(sightings),
+        stuff_grids=grids,
+        largest_px=largest_px,
+        pixels=pixels,
+        on_ground=_on_ground(sightings, taxonomy),
+        height_fit=_height_fit(sightings, taxonomy, horizon),
     )
 
 
@@ -244,6 +304,7 @@ def _sightings(layers: Layers, layout: Layout, place: int) -> list[Sighting]:
                 ground_id,
                 _is_whole(layers, owners, object_place) and ground_id != VOID,
                 _solidity(item),
+                np.count_nonzero(item.mask) / layout.label_map.size,
             )
         )
     return found
@@ -283,11 +344,7 @@ def _horizon(sightings: Sequence[Sighting], taxonomy: Taxonomy) -> float:
     of the rows that could be the horizon, this is the one that leaves the least spread.
     """
     ground = is_ground(taxonomy)
-    groups = []
-    for class_id in range(len(taxonomy)):
-        whole = [item for item in _standing_whole(sightings, ground) if item.class_id == class_id]
-        if len(whole) >= 5:
-            groups.append(np.array([(item.foot_row, item.height) for item in whole]))
+    groups = _measured(_standing_whole(sightings, ground))
     if not groups:
         return 0.5
     least = min(float(np.percentile(group[:, 0], 2)) for group in groups)
@@ -300,6 +357,40 @@ def _horizon(sightings: Sequence[Sighting], taxonomy: Taxonomy) -> float:
             gaps.append(np.abs(ratio - np.median(ratio)))
         costs.append(np.concatenate(gaps).mean())
     return float(rows[int(np.argmin(costs))])
+
+
+def _on_ground(sightings: Sequence[Sighting], taxonomy: Taxonomy) -> float | None:
+    ground = is_ground(taxonomy)
+    seen = [item for item in sightings if not item.thin and item.ground_id != VOID]
+    return float(np.mean([ground[item.ground_id] for item in seen])) if seen else None
+
+
+def _height_fit(sightings: Sequence[Sighting], taxonomy: Taxonomy, horizon: float) -> float | None:
+    whole = _standing_whole(sightings, is_ground(taxonomy))
+    groups = _measured([item for item in whole if item.foot_row > horizon + 0.01])
+    if not groups:
+        return None
+    left, total = [], []
+    for group in groups:
+        heights = np.log(group[:, 1])
+        ratios = heights - np.log(group[:, 0] - horizon)
+        left.append(np.abs(ratios - np.median(ratios)))
+        total.append(np.abs(heights - np.median(heights)))
+    spread = float(np.concatenate(total).mean())
+    # Where all are of one height there is nothing to explain.
+    return 1.0 - float(np.concatenate(left).mean()) / spread if spread else 0.0
+
+
+def _measured(sightings: Sequence[Sighting]) -> list[NDArray[np.float64]]:
+    """Return (N, 2) float64, foot row and height, of each class that has enough objects."""
+    groups: dict[int, list[tuple[float, float]]] = {}
+    for item in sightings:
+        groups.setdefault(item.class_id, []).append((item.foot_row, item.height))
+    return [
+        np.array(groups[class_id])
+        for class_id in sorted(groups)
+        if len(groups[class_id]) >= LEAST_MEASURED
+    ]
 
 
 def _standing_whole(sightings: Sequence[Sighting], ground: NDArray[np.bool_]) -> list[Sighting]:

@@ -1,5 +1,6 @@
 """The command compose on a toytown of 64x128."""
 
+import argparse
 import csv
 import json
 import os
@@ -18,6 +19,7 @@ from PIL import Image
 
 from scenequilt.memory_bank.bank import MemoryBank
 from scenequilt.memory_bank.errors import BankCorruptError, BankError, DatasetError
+from scenequilt.tools.commands.layouts import add_layouts_command
 from scenequilt.tools.commands.outcome import Outcome
 from scenequilt.tools.output.png import decode_numbers, decode_rgb
 from scenequilt.tools.output.recipe import HASHED
@@ -219,6 +221,69 @@ def test_a_layout_of_the_bank_is_said_and_its_photograph_can_be_left_out(
     assert "--exclude-own" not in honest.text
     assert layout.stem not in _rows(tmp_path / "honest")[0]["sources"]
     assert run_command("replay", tmp_path / "honest").status == 0
+
+
+@pytest.fixture
+def derived(toytown_dataset: Path, tmp_path: Path) -> Path:
+    """A folder of two layouts that were derived from photographs of the bank."""
+    parser = argparse.ArgumentParser()
+    add_layouts_command(parser.add_subparsers(required=True))
+    args = parser.parse_args(
+        ["layouts", str(toytown_dataset), "--split", "train", "--out", str(tmp_path / "derived"),
+         "--count", "2", "--edits", "flip,insert"]
+    )  # fmt: skip
+    args.run(args)
+    return tmp_path / "derived"
+
+
+def test_the_parents_of_a_derived_layout_can_be_left_out(
+    run_command: Run, toytown_bank: Path, derived: Path, tmp_path: Path
+) -> None:
+    lines = (derived / "layouts.jsonl").read_text().splitlines()
+    parents = {row["name"]: set(row["parents"]) for row in map(json.loads, lines)}
+    argv = ["compose", derived, "--bank", toytown_bank, "--out"]
+
+    plain = run_command(*argv, tmp_path / "plain")
+    honest = run_command(*argv, tmp_path / "honest", "--exclude-own")
+
+    assert "2 of these layouts are of photographs in the bank, or derived from such" in plain.text
+    assert "--exclude-own" not in honest.text
+    for row in _rows(tmp_path / "honest"):
+        assert set(row["own_photographs"]) == parents[row["layout"]]
+        assert not parents[row["layout"]] & set(row["sources"])
+    assert any(parents[row["layout"]] & set(row["sources"]) for row in _rows(tmp_path / "plain"))
+
+
+def test_a_picture_without_its_parents_is_replayed_from_a_layout_that_was_moved(
+    run_command: Run, toytown_bank: Path, derived: Path, tmp_path: Path
+) -> None:
+    run_command(
+        "compose", derived, "--bank", toytown_bank, "--out", tmp_path / "out", "--exclude-own",
+        "--limit", 1,
+    )  # fmt: skip
+    recipe = tmp_path / "out" / "layout_00000" / "00" / "recipe.json"
+    moved = tmp_path / "moved"
+    for kind in ("labels", "instances"):
+        shutil.copytree(derived / kind, moved / kind)
+
+    beside = run_command("replay", recipe)
+    alone = run_command("replay", recipe, "--layout", moved / "labels" / "layout_00000.png")
+
+    assert (beside.status, alone.status) == (0, 0)
+
+
+def test_a_record_of_parents_that_cannot_be_read_stops_only_who_asks_for_it(
+    run_command: Run, toytown_bank: Path, derived: Path, tmp_path: Path
+) -> None:
+    (derived / "layouts.jsonl").write_text("not ours")
+    argv = ["compose", derived, "--bank", toytown_bank, "--out"]
+
+    plain = run_command(*argv, tmp_path / "plain")
+    honest = run_command(*argv, tmp_path / "honest", "--exclude-own")
+
+    assert plain.status == 0
+    assert honest.status == 1
+    assert "layouts.jsonl: cannot be read" in honest.text
 
 
 def test_a_class_without_a_segment_is_named(

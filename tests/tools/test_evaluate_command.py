@@ -162,6 +162,9 @@ def test_a_folder_of_weights_gives_lpips_and_distances_of_its_network(
     found = metrics(street)
     row, real, jpeg, *_ = found["rows"]
     assert found["size_hw"] == [48, 72]
+    report = (street.parent / "report" / "report.md").read_text()
+    assert "By LPIPS alexnet of each picture to its photograph." in report
+    assert "dusk: LPIPS alexnet 0." in report
     assert row["distribution"][0]["frechet_name"] == "FD-AlexNet"
     assert row["distribution"][0]["warning"]
     assert real["perception"]["lpips"]["alexnet"]["value"] == pytest.approx(0, abs=1e-9)
@@ -173,13 +176,23 @@ def test_partial_goes_on_names_what_was_left_out_and_leaves_with_1(street: Path)
     (street / "made" / "dusk.png").unlink()
     shutil.copy(street / "made" / "noon.png", street / "made" / "odd.png")
 
-    outcome = evaluate(street, "--partial")
+    outcome = evaluate(street, "--partial", "--labels", street / "labels")
 
     assert outcome.status == 1
     assert set(metrics(street)["left_out"]) == {"dusk", "odd"}
     assert "left out: dusk: " in outcome.text
     assert "left out: odd: " in outcome.text
     assert metrics(street)["layouts"] == 3
+
+
+def test_a_part_of_a_dataset_is_judged_with_status_0(street: Path) -> None:
+    (street / "made" / "dusk.png").unlink()
+
+    outcome = evaluate(street)
+
+    assert outcome.status == 0
+    assert metrics(street)["layouts"] == 3
+    assert "warning: 1 layout of the dataset" in outcome.text
 
 
 def test_variants_in_folders_of_their_layout_are_judged_each(street: Path) -> None:
@@ -284,7 +297,7 @@ def _nothing(street: Path) -> None:
         (_other_size, (), r"1 of 4 pictures are not 24x36 .*'dusk' 20x30; --size 24x36 brings"),
         (
             _no_pair,
-            (),
+            ("--labels", "{street}/labels"),
             r"1 layout has no picture .*made \(dusk\); 1 layout has no photograph .*\(noon\);.*--par",
         ),
         (_one_layout, (), "1 of 1 layouts can be judged, expected at least 2"),
@@ -303,7 +316,7 @@ def _nothing(street: Path) -> None:
             ("--weights", "{street}/weights"),
             r"weights has no network that can judge pictures of 3 classes: .*8x3x3x3.*VGG-16",
         ),
-        (_nothing, ("--weights", "{street}/nowhere"), "nowhere is no folder; expected one with"),
+        (_nothing, ("--weights", "{street}/nowhere"), "nowhere does not exist; expected a file"),
         (
             _other_scores,
             ("--segmenter", "{street}/../strongest.onnx"),
@@ -392,13 +405,13 @@ def test_six_pictures_of_camvid_by_the_given_networks(
     for batch, workers in ((1, 1), (2, 2), (3, 1)):
         outcome = evaluate(
             folders[0], "--generated", folders[1], "--real", camvid, "--weights", real_weights,
-            "--batch", batch, "--workers", workers, "--force", "--partial",
+            "--batch", batch, "--workers", workers, "--force",
         )  # fmt: skip
         found[batch, workers] = metrics(folders[0])
 
     first = found[1, 1]
     row, real, jpeg, nearest, random = first["rows"]
-    assert outcome.status == 1
+    assert outcome.status == 0
     assert row["pictures"] == 6
     assert row["fidelity"][0]["of_real"] == 1
     assert real["fidelity"][0]["requested"]["mean_iou"]["value"] > 0.6

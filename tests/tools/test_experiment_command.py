@@ -82,3 +82,36 @@ def test_bad_arguments_are_refused_by_name(
         _run(*arguments, "--crop", "128x128", "--out", tmp_path / "out")
     with pytest.raises(ValueError, match="no class 'tram'"):
         _run(*arguments, "--favor", "tram=2", "--out", tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--crop", "64x999", r"crop 64x999 is larger than most photographs, which are 64x128"),
+        ("--device", "abacus", r"device 'abacus' cannot be used"),
+    ],
+)
+def test_what_no_training_can_do_is_refused_before_anything_is_written(
+    option: str,
+    value: str,
+    message: str,
+    toytown_dataset: Path,
+    toytown_bank: Path,
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "out"
+
+    with pytest.raises(ValueError, match=message):
+        _run(*_arguments(toytown_dataset, toytown_bank), "--out", out, option, value)
+
+    assert not out.exists()
+
+
+def test_going_on_with_other_settings_names_the_one_that_differs(
+    toytown_dataset: Path, toytown_bank: Path, tmp_path: Path
+) -> None:
+    arguments = [*_arguments(toytown_dataset, toytown_bank), "--out", tmp_path / "out"]
+    _run(*arguments)
+
+    with pytest.raises(ValueError, match="had training total_steps 1, this one has 2"):
+        _run(*arguments, "--resume", "--steps", 2)

@@ -1,5 +1,7 @@
 """Layouts found, named and read, and what is said of those that cannot be."""
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -11,7 +13,13 @@ from hypothesis import strategies as st
 from scenequilt.memory_bank.errors import LabelError
 from scenequilt.memory_bank.layout import Layout
 from scenequilt.memory_bank.taxonomy import VOID, ClassInfo, Taxonomy
-from scenequilt.tools.layout_files import find_layout_files, in_taxonomy, read_layout_file, resized
+from scenequilt.tools.layout_files import (
+    find_layout_files,
+    in_taxonomy,
+    read_layout_file,
+    read_parents,
+    resized,
+)
 
 TAXONOMY = Taxonomy(
     "two",
@@ -160,6 +168,46 @@ def test_an_instance_map_of_another_size_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(LabelError, match=r"instances/a.png.*(1x3|3x1).*(1x2|2x1)"):
         read_layout_file(path, TAXONOMY)
+
+
+@dataclass(frozen=True)
+class _Photograph:
+    source_id: str
+    split: str = "train"
+    image_sha256: str = "0" * 64
+
+
+def test_parents_are_found_in_a_bank_by_their_bytes_and_by_their_name(tmp_path: Path) -> None:
+    (tmp_path / "labels").mkdir()
+    row: dict[str, object] = {"name": "layout_00000", "parents": ["street", "val-park"]}
+    row |= {"image_sha256": {"street": "a" * 64}}
+    (tmp_path / "layouts.jsonl").write_text(json.dumps(row) + "\n")
+    photographs = [
+        _Photograph("renamed", image_sha256="a" * 64),
+        _Photograph("street", image_sha256="b" * 64),
+        _Photograph("street~cccccccc", image_sha256="c" * 64),
+        _Photograph("park", split="val"),
+        _Photograph("park", split="train"),
+        _Photograph("other"),
+    ]
+
+    parents = read_parents(tmp_path / "labels")
+
+    assert parents["layout_00000"].sources(photographs) == [
+        "renamed", "street", "street~cccccccc", "park",
+    ]  # fmt: skip
+
+
+def test_layouts_without_a_record_have_no_parents(tmp_path: Path) -> None:
+    assert read_parents(tmp_path / "labels") == {}
+
+
+@pytest.mark.parametrize("text", ["{", '{"id": 3}', "3", '{"name": "a", "parents": "street"}'])
+def test_a_record_of_parents_that_cannot_be_read_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "layouts.jsonl").write_text(text)
+
+    with pytest.raises(LabelError, match=r'layouts.jsonl: cannot be read .*"name" and "parents"'):
+        read_parents(tmp_path / "labels")
 
 
 def test_classes_are_matched_by_name() -> None:

@@ -1,11 +1,13 @@
 """The command layouts on a toytown of 64x128."""
 
 import argparse
+import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from scenequilt.memory_bank.datasets.open import open_dataset
 from scenequilt.memory_bank.errors import DatasetError
@@ -15,7 +17,13 @@ from scenequilt.memory_bank.toytown.classes import TOYTOWN_TAXONOMY
 from scenequilt.synthesis.layouts.edits import Edit
 from scenequilt.synthesis.layouts.factory import NewLayout
 from scenequilt.tools.commands.layouts import add_layouts_command
-from scenequilt.tools.commands.layouts_sheet import write_layouts_sheet
+from scenequilt.tools.commands.layouts_sheet import (
+    DROPPED,
+    GAP_PX,
+    INSERTED,
+    LEGEND_ROW_PX,
+    write_layouts_sheet,
+)
 from scenequilt.tools.commands.outcome import Outcome
 from scenequilt.tools.layout_files import find_layout_files, read_layout_file
 from scenequilt.tools.output.png import decode_numbers, decode_rgb
@@ -62,6 +70,10 @@ def test_every_layout_has_a_line_with_parents_and_edits(made: Path, toytown_data
         assert row["size_hw"] == [64, 128]
         assert set(row["parents"]) <= known
         assert row["edits"]
+        assert set(row["image_sha256"]) == set(row["parents"])
+        for name, sha256 in row["image_sha256"].items():
+            photograph = toytown_dataset / "images" / "train" / f"{name}.jpg"
+            assert hashlib.sha256(photograph.read_bytes()).hexdigest() == sha256
 
 
 def test_statistics_give_shares_before_and_after(made: Path) -> None:
@@ -76,11 +88,86 @@ def test_statistics_give_shares_before_and_after(made: Path) -> None:
     assert sum(share["before"] for share in table["shares"].values()) == pytest.approx(1)
 
 
+def test_before_is_of_the_layouts_that_were_drawn(made: Path, toytown_dataset: Path) -> None:
+    table = json.loads((made / "statistics.json").read_text())
+    rows = [json.loads(line) for line in (made / "layouts.jsonl").read_text().splitlines()]
+
+    before = np.zeros(256)
+    for row in rows:
+        path = toytown_dataset / "labels" / "train" / f"{row['parents'][0]}.png"
+        before += np.bincount(decode_numbers(path).ravel(), minlength=256)
+    before /= before[:11].sum()
+    for entry in read_taxonomy(made / "classes.json").classes:
+        assert table["shares"][entry.name]["before"] == pytest.approx(before[entry.file_id])
+
+
+def test_flips_alone_change_no_share(toytown_dataset: Path, tmp_path: Path) -> None:
+    outcome = _run(
+        toytown_dataset, "--out", tmp_path / "set", "--count", 3, "--edits", "flip", "--json"
+    )
+
+    for shares in json.loads(outcome.text)["classes"].values():
+        assert shares["share_after"] == pytest.approx(shares["share_before"])
+
+
+def test_what_before_and_after_are_of_is_said(toytown_dataset: Path, tmp_path: Path) -> None:
+    outcome = _run(toytown_dataset, "--out", tmp_path / "set", "--count", 1, "--edits", "flip")
+
+    assert "share of the pixels, void left out: before = the layouts that these were derived" in (
+        outcome.text
+    )
+    assert "warning" not in outcome.text
+
+
+def test_things_that_stand_on_no_ground_are_warned_of(tmp_path: Path) -> None:
+    taxonomy = TOYTOWN_TAXONOMY
+    wall, person = taxonomy.class_id("building"), taxonomy.class_id("person")
+    dataset = tmp_path / "rooms"
+    for kind in ("images", "labels"):
+        (dataset / kind).mkdir(parents=True)
+    (dataset / "classes.json").write_text(json.dumps(taxonomy.as_json()))
+    for number in range(4):
+        label_map = np.full((60, 80), wall, np.uint8)
+        label_map[20 + number : 32, 20 : 30 + number] = person
+        Image.fromarray(taxonomy.encode(label_map)).save(dataset / "labels" / f"{number}.png")
+        Image.new("RGB", (80, 60)).save(dataset / "images" / f"{number}.png")
+
+    outcome = _run(dataset, "--out", tmp_path / "set", "--count", 1)
+    still = _run(dataset, "--out", tmp_path / "still", "--count", 1, "--edits", "flip,drop")
+
+    assert outcome.status == 0
+    assert "warning: inserted objects may stand where none would" in outcome.text
+    assert "scenes seen along a ground plane, such as streets, but here 0 %" in outcome.text
+    assert "warning" not in still.text, "nothing is placed, so nothing is placed wrongly"
+
+
+def test_recombining_that_never_came_about_is_explained(
+    toytown_dataset: Path, tmp_path: Path
+) -> None:
+    outcome = _run(
+        toytown_dataset, "--out", tmp_path / "set", "--count", 1, "--seed", 1,
+        "--edits", "flip,recombine", "--json",
+    )  # fmt: skip
+
+    table = json.loads(outcome.text)
+    assert outcome.status == 0
+    assert "recombine" not in table["edits"]
+    assert any("recombine was never done: " in sentence for sentence in table["warnings"])
+
+
 def test_the_contact_sheet_shows_all_six(made: Path) -> None:
     sheet = decode_rgb(made.parent / "sheet.png")
 
     assert sheet.shape[1] == 16 + 4 * 416
     assert sheet.shape[0] > 2 * 200
+
+
+def test_the_contact_sheet_says_what_the_boxes_are(made: Path) -> None:
+    sheet = decode_rgb(made.parent / "sheet.png")
+
+    line = sheet[-GAP_PX - LEGEND_ROW_PX :]
+    for color in (INSERTED, DROPPED):
+        assert (line == color).all(axis=2).any()
 
 
 def test_a_caption_of_many_edits_is_cut_short(tmp_path: Path) -> None:

@@ -87,6 +87,77 @@ def test_make_says_what_the_study_is_of(folders: dict[str, Path], tmp_path: Path
     assert (tmp_path / "page.key.json").is_file()
 
 
+def test_photographs_are_enough_to_compare_one_system_with(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    dataset = tmp_path / "dataset"
+    shutil.copytree(folders["photographs"], dataset / "images" / "val")
+    (dataset / "labels" / "val").mkdir(parents=True)
+
+    made = study(
+        "make", "--a", f"ours={folders['run']}", "--real", dataset, "--out",
+        tmp_path / "page.html", "--pairs", 5,
+    )  # fmt: skip
+
+    assert made.status == 0
+    assert "systems   ours, photograph" in made.text
+    assert "layouts   5\n" in made.text
+
+
+def test_one_system_alone_is_refused_with_the_remedy(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"is the only system.*--b DIR .*--real DIR"):
+        study("make", "--a", folders["run"], "--out", tmp_path / "page.html")
+
+
+def test_a_copy_as_a_system_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
+    copy = shutil.copytree(folders["photographs"], tmp_path / "copy")
+
+    with pytest.raises(ValueError, match=r"hold the same pictures, byte by byte, of all 5 layouts"):
+        study(
+            "make", "--a", copy, "--real", folders["photographs"], "--out", tmp_path / "page.html"
+        )
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_pictures_that_are_the_same_are_warned_of(folders: dict[str, Path], tmp_path: Path) -> None:
+    partly = shutil.copytree(folders["other"], tmp_path / "partly")
+    shutil.copy(folders["third"] / "street_1.png", partly)
+
+    made = study("make", "--a", partly, "--b", folders["third"], "--out", tmp_path / "page.html")
+
+    assert made.status == 0
+    assert (
+        "partly and third have the same picture, byte by byte, of 1 of the 5 layouts" in made.text
+    )
+
+
+def test_few_pairs_and_few_sentinels_are_explained(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    made = study(
+        "make", "--a", folders["other"], "--b", folders["third"], "--out", tmp_path / "page.html",
+        "--pairs", 3, "--sentinels", 2,
+    )  # fmt: skip
+
+    assert "layouts   3 of 5: each of the 3 pairs shows one, drawn by chance" in made.text
+    assert "who chooses at random passes 2 sentinels" in made.text
+    assert "with a chance of 25 %" in made.text
+
+
+@pytest.mark.parametrize("verb", ["make", "score"])
+def test_help_says_what_a_sentinel_is_before_it_speaks_of_one(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        study(verb, "--help")
+
+    told = " ".join(capsys.readouterr().out.split("options:")[0].split())
+    assert "pairs with an obvious answer" in told
+    assert "%%" not in told
+
+
 def test_times_and_size_can_be_chosen(folders: dict[str, Path], tmp_path: Path) -> None:
     made = study(
         "make", "--a", folders["run"], "--b", folders["other"], "--out", tmp_path / "page.html",
@@ -110,6 +181,37 @@ def test_a_layout_that_is_missing_is_left_out_only_on_request(
 
     assert made.status == 1
     assert "left out, as not all folders have them: 1 of the layouts, street_3" in made.text
+
+
+def test_variants_gathered_by_hand_pair_with_a_run_and_with_nested_pictures(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    for number in range(5):
+        variants = tmp_path / "variants" / f"street_{number}"
+        variants.mkdir(parents=True)
+        for variant, name in enumerate(("other", "third")):
+            shutil.copy(folders[name] / f"street_{number}.png", variants / f"{variant:02d}.png")
+    shutil.copytree(folders["photographs"], tmp_path / "nested" / "val" / "town")
+
+    made = study(
+        "make", "--a", tmp_path / "variants", "--b", folders["run"], "--c", tmp_path / "nested",
+        "--out", tmp_path / "page.html", "--pairs", 15,
+    )  # fmt: skip
+
+    assert made.status == 0
+    assert "systems   variants, run, nested" in made.text
+    assert "layouts   5\n" in made.text
+    assert "variants: of several variants of a layout the first is shown; 5 further" in made.text
+
+
+def test_a_page_that_cannot_be_written_is_named(folders: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(ValueError, match=r"--out .*page\.html: cannot be written .*; name a file"):
+        study(
+            "make", "--a", folders["other"], "--b", folders["third"],
+            "--out", tmp_path / "file" / "page.html", "--pairs", 2,
+        )  # fmt: skip
 
 
 def test_score_prints_rates(page: Path) -> None:
@@ -146,12 +248,76 @@ def test_score_as_json_and_to_a_file_are_the_same(page: Path, tmp_path: Path) ->
     assert found["preferences"][0]["answers"] == 4
 
 
+def test_score_overwrites_neither_the_key_nor_answers(page: Path) -> None:
+    key = page.with_name("page.key.json")
+    ada, bob = _answers(key, "ada"), _answers(key, "bob")
+    link = key.with_name("link.json")
+    link.symlink_to(bob)
+    before = {path: path.read_bytes() for path in (key, ada, bob)}
+
+    for out in (key, ada, bob, link):
+        with pytest.raises(ValueError, match=r"is one of the files that the score is made of"):
+            study("score", ada, bob, "--key", key, "--out", out)
+    with pytest.raises(ValueError, match=r"bob\.json is there already and no score of a study"):
+        study("score", ada, "--key", key, "--out", bob)
+
+    assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize("content", [b"my notes", b"\xff\xfe", b"[]", b'{"format": "other"}', b""])
+def test_score_overwrites_no_other_file(page: Path, content: bytes) -> None:
+    key = page.with_name("page.key.json")
+    out = page.with_name("notes.json")
+    out.write_bytes(content)
+
+    with pytest.raises(ValueError, match=r"notes\.json is there already.*give another --out"):
+        study("score", _answers(key, "ada"), "--key", key, "--out", out)
+
+    assert out.read_bytes() == content
+
+
+def test_score_replaces_an_earlier_score(page: Path) -> None:
+    key = page.with_name("page.key.json")
+    out = page.with_name("scores") / "score.json"
+
+    study("score", _answers(key, "ada"), "--key", key, "--out", out)
+    study("score", _answers(key, "ada"), _answers(key, "bob"), "--key", key, "--out", out)
+
+    assert [person["person"] for person in json.loads(out.read_text())["people"]] == ["ada", "bob"]
+
+
+def test_an_out_that_cannot_be_written_is_named_with_the_remedy(page: Path) -> None:
+    key = page.with_name("page.key.json")
+    ada = _answers(key, "ada")
+
+    with pytest.raises(
+        ValueError, match=r"is a folder, expected a file; give --out .*/score\.json"
+    ):
+        study("score", ada, "--key", key, "--out", page.parent)
+    with pytest.raises(ValueError, match=r"score\.json: cannot be written .*; name a file"):
+        study("score", ada, "--key", key, "--out", page / "score.json")
+
+
+def test_a_folder_in_place_of_answers_or_key_is_named_with_the_remedy(page: Path) -> None:
+    key = page.with_name("page.key.json")
+
+    with pytest.raises(ValueError, match=r"a folder, expected a file that .*e\.g\. .*/\*\.json"):
+        study("score", page.parent, "--key", key)
+    with pytest.raises(
+        ValueError, match=r"a folder, expected the \.key\.json.*name the file in it"
+    ):
+        study("score", _answers(key, "ada"), "--key", page.parent)
+    with pytest.raises(ValueError, match=r"cannot be read \(Not a directory\), expected a file"):
+        study("score", page / "ada.json", "--key", key)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("--times", "250,fast"), "'250,fast' is not a list of times in ms"),
         (("--size", "big"), "'big' is not a size"),
         (("--c", "=x"), "'=x' is not NAME=DIR"),
+        (("--seed", "-1"), "'-1' is not a whole number of at least 0"),
     ],
 )
 def test_arguments_that_cannot_be_read_are_refused(

@@ -36,7 +36,8 @@ def add_compose_command(commands: "Commands") -> None:
     )
     parser.add_argument(
         "--exclude-own", action="store_true",
-        help="leave the photograph out whose own label map a layout is",
+        help="leave the photograph out whose own label map a layout is, and all those that a layout "
+        "of scenequilt layouts was derived from (layouts.jsonl beside labels/ names them)",
     )  # fmt: skip
     parser.add_argument("--bank", type=Path, required=True, help="folder of the memory bank")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
@@ -167,8 +168,8 @@ def run_in_words(request: "RunRequest", report: "RunReport", out: Path) -> str:
         )
     if report.fed_by_own():
         lines.append(
-            f"{report.fed_by_own()} of these layouts are of photographs in the bank, and mostly get "
-            "them back: leave those out with --exclude-own"
+            f"{report.fed_by_own()} of these layouts are of photographs in the bank, or derived from "
+            "such, and mostly get them back: leave those out with --exclude-own"
         )
     derived = report.derived_instances()
     if derived:

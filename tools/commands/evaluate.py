@@ -39,11 +39,13 @@ def add_evaluate_command(commands: "Commands") -> None:
     )  # fmt: skip
     parser.add_argument(
         "--labels", type=Path, metavar="DIR",
-        help="the label maps that were asked for (default: those of the run, or of the dataset)",
+        help="the label maps that were asked for; of a dataset those that have a picture, of a "
+        "folder all (default: those of the run, or of the dataset)",
     )  # fmt: skip
     parser.add_argument(
         "--classes", type=Path, metavar="FILE",
-        help="classes.json of the label maps (default: that of the run, or of the dataset)",
+        help="classes.json of the label maps (default: that in or beside their folder, else that of "
+        "the run or of the dataset)",
     )  # fmt: skip
     parser.add_argument(
         "--segmenter", type=Path, action="append", default=[], metavar="FILE",
@@ -51,8 +53,8 @@ def add_evaluate_command(commands: "Commands") -> None:
         "ONNX); may be given several times, figures are quoted with the first",
     )  # fmt: skip
     parser.add_argument(
-        "--weights", type=Path, metavar="DIR",
-        help="folder of further networks: VGG-16 or AlexNet with LPIPS heads (.npz), Inception-v3, "
+        "--weights", type=Path, metavar="PATH",
+        help="folder or file of further networks: VGG-16 or AlexNet with LPIPS heads (.npz), Inception-v3, "
         "EfficientNet, segmenters; what each file is shows in its content",
     )  # fmt: skip
     parser.add_argument(

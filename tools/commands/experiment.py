@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
+TRIED = 8
+"""Photographs that a few throw-away steps are taken on before anything is written."""
+
 
 def add_experiment_command(commands: "Commands") -> None:
     """Add the parsers of the command and its experiments."""
@@ -112,7 +115,8 @@ def run_augment_command(args: argparse.Namespace) -> Outcome:
     from scenequilt.tools.experiments.augment import AugmentRequest, look_at, run_augment
     from scenequilt.tools.experiments.augment_report import write_report
     from scenequilt.tools.experiments.segmenter_trainer import SegmenterTrainer
-    from scenequilt.tools.training.segmenter import SegmenterSettings
+    from scenequilt.tools.training.segmenter import SegmenterSettings, plan_training
+    from scenequilt.tools.training.segmenter_samples import DatasetSamples
 
     settings = SegmenterSettings(total_steps=args.steps, batch_size=args.batch, crop_hw=args.crop)
     request = AugmentRequest(
@@ -137,19 +141,29 @@ def run_augment_command(args: argparse.Namespace) -> Outcome:
     table = settings.as_json()
     # Each training has its own.
     del table["seed"]
-    with _bars() as say:
-        trainer = SegmenterTrainer(
-            setting.reader.taxonomy, args.out / "runs", settings, args.device, say
-        )
-        result = run_augment(
-            setting,
-            args.out,
-            trainer,
-            training={**table, "device": args.device},
-            resume=args.resume,
-            force=args.force,
-            say=say,
-        )
+    # A crop or a device that cannot be used is found now, not after all pictures have been made.
+    plan_training(
+        DatasetSamples(setting.reader, setting.training[:TRIED]),
+        setting.reader.taxonomy,
+        settings=settings,
+        device=args.device,
+    )
+    try:
+        with _bars() as say:
+            trainer = SegmenterTrainer(
+                setting.reader.taxonomy, args.out / "runs", settings, args.device, say
+            )
+            result = run_augment(
+                setting,
+                args.out,
+                trainer,
+                training={**table, "device": args.device},
+                resume=args.resume,
+                force=args.force,
+                say=say,
+            )
+    except KeyboardInterrupt:
+        return Outcome(f"stopped; go on with the same command and --resume ({args.out})", 130)
     write_report(result, args.out)
     status = 1 if result.added.failures else 0
     if args.json:

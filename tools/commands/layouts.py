@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from scenequilt.tools.commands.outcome import Outcome
 
 if TYPE_CHECKING:
     from scenequilt.synthesis.layouts.factory import LayoutFactory
+    from scenequilt.synthesis.layouts.statistics import LayoutStatistics
     from scenequilt.tools.layout_set import LayoutSetReport
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -22,7 +24,10 @@ def add_layouts_command(commands: "Commands") -> None:
         help="make new layouts of a dataset's own",
         description="Make new layouts of those of a dataset: flipped, with objects dropped, "
         "inserted, or put onto the stuff of another layout, each where its class stands in the "
-        "dataset and at the scale of that place. Rare classes are inserted more often. Writes "
+        "dataset and at the scale of that place. Placement is made for scenes seen along a ground "
+        "plane by a level camera, such as streets: height in the picture follows the row of the "
+        "foot; where a dataset is not so, e.g. rooms, a warning says so, and --edits "
+        "flip,drop,recombine inserts nothing. Rare classes are inserted more often. Writes "
         "labels/, instances/, classes.json (the folder is what compose takes), layouts.jsonl with "
         "the parents and edits of each, and statistics.json with the shares of the classes. Leaves "
         "with 1 if a layout could not be made.",
@@ -44,8 +49,9 @@ def add_layouts_command(commands: "Commands") -> None:
     )  # fmt: skip
     parser.add_argument(
         "--favor", action="append", default=[], type=favor, metavar="CLASS[=W]",
-        help=f"insert this class W times as often as its rarity says, {FAVOR:g} times without W; 0 "
-        "never; may be given several times",
+        help=f"insert this class W times as often as its rarity says, {FAVOR:g} times without W, and "
+        "none below 0.02 %% of the picture where there are larger ones; 0 never; may be given "
+        "several times",
     )  # fmt: skip
     parser.add_argument(
         "--edits", default="flip,drop,insert,recombine", metavar="LIST",
@@ -101,14 +107,42 @@ def run_layouts(args: argparse.Namespace) -> Outcome:
     }
     with progress_bar("making layouts", "layouts") as progress:
         report = write_layout_set(
-            factory, args.out, count=args.count, seed=args.seed, request=request, progress=progress
+            factory,
+            args.out,
+            count=args.count,
+            seed=args.seed,
+            request=request,
+            image_path=layouts.image_path,
+            progress=progress,
         )
     if args.contact_sheet is not None:
         _draw_sheet(args, factory, report)
     status = 1 if report.failures else 0
+    warnings = _warnings(settings.edits, statistics, report)
     if args.json:
-        return Outcome(json.dumps(_as_json(args.out, report), indent=1), status)
-    return Outcome(_in_words(args, len(layouts), report), status)
+        return Outcome(json.dumps(_as_json(args.out, report, warnings), indent=1), status)
+    return Outcome(_in_words(args, len(layouts), report, warnings), status)
+
+
+def _warnings(
+    edits: Sequence[str], statistics: "LayoutStatistics", report: "LayoutSetReport"
+) -> list[str]:
+    """Return sentences on placement that does not fit, and on an edit that was never done."""
+    warnings = []
+    doubts = statistics.placement_doubts()
+    if "insert" in edits and doubts:
+        warnings.append(
+            "inserted objects may stand where none would, at a wrong scale: placement is made for "
+            f"scenes seen along a ground plane, such as streets, but here {'; '.join(doubts)}. "
+            "--edits flip,drop,recombine inserts nothing"
+        )
+    if "recombine" in edits and not report.edits.get("recombine"):
+        tried = "; ".join(
+            f"{reason} ({count} x)" for reason, count in sorted(report.no_stuff.items())
+        )
+        why = tried or "it was not drawn for any of so few layouts, ask for more with --count"
+        warnings.append(f"recombine was never done: {why}")
+    return warnings
 
 
 def _draw_sheet(
@@ -124,7 +158,7 @@ def _draw_sheet(
     write_layouts_sheet(args.contact_sheet, made, factory.statistics.taxonomy, title)
 
 
-def _as_json(out: Path, report: "LayoutSetReport") -> dict[str, object]:
+def _as_json(out: Path, report: "LayoutSetReport", warnings: Sequence[str]) -> dict[str, object]:
     return {
         "out": str(out.resolve()),
         "layouts": len(report.names),
@@ -138,14 +172,19 @@ def _as_json(out: Path, report: "LayoutSetReport") -> dict[str, object]:
             }
             for change in report.changes
         },
+        "warnings": list(warnings),
         "failures": [message for _, message in report.failures],
     }
 
 
-def _in_words(args: argparse.Namespace, parents: int, report: "LayoutSetReport") -> str:
+def _in_words(
+    args: argparse.Namespace, parents: int, report: "LayoutSetReport", warnings: Sequence[str]
+) -> str:
     kinds = ", ".join(f"{count} x {kind}" for kind, count in sorted(report.edits.items()))
     lines = [
         f"{len(report.names)} layouts of {parents}: {kinds or 'no edit'}",
+        "  share of the pixels, void left out: before = the layouts that these were derived from,",
+        "  each as often as it was drawn; after = these",
         f"  {'class':20s} {'before':>8s} {'after':>8s}   inserted  dropped",
     ]
     lines += [
@@ -154,6 +193,7 @@ def _in_words(args: argparse.Namespace, parents: int, report: "LayoutSetReport")
         for change in report.changes
         if change.share_before or change.share_after
     ]
+    lines += [f"warning: {sentence}" for sentence in warnings]
     if report.failures:
         lines.append(f"{len(report.failures)} could not be made:")
         lines += [f"  {message}" for _, message in report.failures]

@@ -52,8 +52,9 @@ def write_layouts_sheet(
     lines = -(-len(classes) // in_line)
     heights = [max(cell.height for cell in row) + GAP_PX for row in rows]
     head = 56
+    # The last line of the legend is that of the boxes.
     sheet = Image.new(
-        "RGB", (width, head + sum(heights) + lines * LEGEND_ROW_PX + 2 * GAP_PX), PAPER
+        "RGB", (width, head + sum(heights) + (lines + 1) * LEGEND_ROW_PX + 2 * GAP_PX), PAPER
     )
     draw = ImageDraw.Draw(sheet)
     draw.text((GAP_PX, 16), title, INK, ImageFont.load_default(22))
@@ -69,8 +70,19 @@ def write_layouts_sheet(
         name = "void" if label == VOID else taxonomy.classes[label].name.replace("_", " ")
         draw.rectangle((left, y, left + 18, y + 18), color, INK)
         draw.text((left + 26, y), name, INK, ImageFont.load_default(15))
+    _draw_box_legend(draw, top + GAP_PX + lines * LEGEND_ROW_PX)
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path)
+
+
+def _draw_box_legend(draw: ImageDraw.ImageDraw, y: int) -> None:
+    left, font = GAP_PX, ImageFont.load_default(15)
+    for color, words in ((INSERTED, "box: inserted"), (DROPPED, "box: dropped")):
+        # On a dark ground, for white on paper is not seen.
+        draw.rectangle((left, y, left + 18, y + 18), INK)
+        draw.rectangle((left + 3, y + 3, left + 15, y + 15), outline=color, width=2)
+        draw.text((left + 26, y), words, INK, font)
+        left += LEGEND_COLUMN_PX
 
 
 def _cell(name: str, made: NewLayout) -> Image.Image:

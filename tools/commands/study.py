@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scenequilt.tools.commands.arguments import size_hw
+from scenequilt.tools.commands.arguments import seed, size_hw
 from scenequilt.tools.commands.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -35,22 +35,26 @@ def _add_make(verbs: "Commands") -> None:
         description="Write one HTML file that shows pairs of pictures of the same layouts, works "
         "without a network, and saves the answers to a file; and beside it FILE.key.json, which "
         "tells what is what and is not for those who take part. A folder is a run of compose, or "
-        "holds pictures named alike in all folders. NAME=DIR gives a system another name than its "
-        "folder's.",
+        "holds pictures, itself or in folders below, named alike for all systems; of variants "
+        "LAYOUT/00.png, LAYOUT/01.png, ... the first is shown. NAME=DIR gives a system another name than its "
+        "folder's. Among the pairs lie sentinels: pairs with an obvious answer, a good picture "
+        "beside a spoilt one, which find careless people.",
     )
     parser.add_argument(
         "--a", type=_named, required=True, metavar="[NAME=]DIR", help="pictures of a system"
     )
     parser.add_argument(
-        "--b", type=_named, required=True, metavar="[NAME=]DIR", help="pictures of another"
-    )
+        "--b", type=_named, metavar="[NAME=]DIR",
+        help="pictures of another; not needed with --real, against which --a is compared then",
+    )  # fmt: skip
     parser.add_argument(
         "--c", type=_named, nargs="+", action="extend", default=[], metavar="[NAME=]DIR",
         help="pictures of further systems",
     )  # fmt: skip
     parser.add_argument(
         "--real", type=Path, metavar="DIR",
-        help="photographs: a further system, and the good side of every sentinel",
+        help="photographs of the layouts, or a dataset (images/ below): a further system, and the "
+        "good side of every sentinel",
     )  # fmt: skip
     parser.add_argument(
         "--bad", type=Path, metavar="DIR",
@@ -64,7 +68,8 @@ def _add_make(verbs: "Commands") -> None:
     )  # fmt: skip
     parser.add_argument(
         "--sentinels", type=int, metavar="N",
-        help="pairs with an obvious answer, which find careless people (default: 10)",
+        help="pairs with an obvious answer, which find careless people; with fewer than 5, more "
+        "than 1 in 20 who choose at random pass (default: 10)",
     )  # fmt: skip
     times = parser.add_mutually_exclusive_group()
     times.add_argument(
@@ -76,7 +81,7 @@ def _add_make(verbs: "Commands") -> None:
         "--times", type=_times, metavar="MS,...", help="the same with these times, in ms"
     )
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N",
+        "--seed", type=seed, default=0, metavar="N",
         help="same seed and pictures, same bytes (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
@@ -97,8 +102,9 @@ def _add_score(verbs: "Commands") -> None:
         "score",
         help="turn answers into preference rates",
         description="Rates at which each system was preferred to each other, by exposure time, "
-        "with exact 95 %% binomial intervals (Clopper-Pearson) and the exact two-sided test "
-        "against one half. People who fail sentinels are left out and named; the status is then 1.",
+        "with exact 95 % binomial intervals (Clopper-Pearson) and the exact two-sided test "
+        "against one half. People who fail sentinels, the pairs with an obvious answer, are left "
+        "out and named; the status is then 1.",
     )
     parser.add_argument(
         "answers", type=Path, nargs="+", metavar="ANSWERS.json", help="one file a person"
@@ -112,7 +118,10 @@ def _add_score(verbs: "Commands") -> None:
         "1 of 10)",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write that JSON object to a file")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE",
+        help="write that JSON object to a file, a new one or an earlier score",
+    )  # fmt: skip
     parser.set_defaults(run=run_score)
 
 
@@ -127,7 +136,7 @@ def run_make(args: argparse.Namespace) -> Outcome:
         DatasetError: If a picture cannot be read.
     """
     from scenequilt.tools.people.page import refuse_page, write_study
-    from scenequilt.tools.people.pictures import find_system
+    from scenequilt.tools.people.pictures import find_photographs, find_system
     from scenequilt.tools.people.study import (
         EXPOSURES_MS,
         PHOTOGRAPH,
@@ -138,9 +147,16 @@ def run_make(args: argparse.Namespace) -> Outcome:
         make_study,
     )
 
-    systems = [find_system(name, folder) for name, folder in (args.a, args.b, *args.c)]
+    given = [args.a, *([] if args.b is None else [args.b]), *args.c]
+    if len(given) == 1 and args.real is None:
+        raise ValueError(
+            f"--a {args.a[1]} is the only system, expected another to compare it with; add --b DIR "
+            "for its pictures, or --real DIR for photographs"
+        )
+    systems = [find_system(name, folder) for name, folder in given]
     if args.real is not None:
-        systems.append(find_system(PHOTOGRAPH, args.real))
+        layouts = {layout for system in systems for layout in system.files}
+        systems.append(find_photographs(PHOTOGRAPH, args.real, layouts))
     refuse_page(args.out, systems, force=args.force)
     request = StudyRequest(
         systems=tuple(systems),
@@ -154,12 +170,16 @@ def run_make(args: argparse.Namespace) -> Outcome:
         partial=args.partial,
     )
     study = make_study(request)
-    page, key = write_study(args.out, study, systems, force=args.force)
+    try:
+        page, key = write_study(args.out, study, systems, force=args.force)
+    except OSError as reason:
+        raise _unwritable(args.out, reason) from reason
     return Outcome(study_in_words(study, systems, page, key), 1 if study.left_out else 0)
 
 
 def study_in_words(study: "Study", systems: "list[System]", page: Path, key: Path) -> str:
     """Return what a study is of, for a person."""
+    from scenequilt.tools.people.answers import luck_in_words
     from scenequilt.tools.people.study import LARGE_PAGE_BYTES
 
     counted = [trial for trial in study.plan.trials if trial.kind == "pair"]
@@ -172,7 +192,7 @@ def study_in_words(study: "Study", systems: "list[System]", page: Path, key: Pat
         f"{len(study.plan.trials) - len(counted)} sentinels, "
         + (f"shown for {', '.join(map(str, times))} ms" if times else "unlimited time"),
         f"  systems   {', '.join(system.name for system in systems)}",
-        f"  layouts   {len({trial.layout for trial in counted})}",
+        f"  layouts   {_layouts_in_words(study)}",
         f"  pictures  {len(study.jpegs)} at {height}x{width} (height x width)",
         f"  page      {page.resolve()} ({size / 1e6:.1f} MB), for those who take part",
         f"  key       {key.resolve()}, not for them",
@@ -181,6 +201,19 @@ def study_in_words(study: "Study", systems: "list[System]", page: Path, key: Pat
         lines.append(
             f"only {len(different)} of the pairs are different ones; more layouts would be better"
         )
+    for (one, other), count in study.same.items():
+        lines.append(
+            f"warning: {one} and {other} have the same picture, byte by byte, of {count} of the "
+            f"{study.layouts} layouts; between those one can only guess"
+        )
+    if luck := luck_in_words(len(study.plan.trials) - len(counted)):
+        lines.append(f"warning: {luck[0].lower()}{luck[1:]} Better take 10: --sentinels 10.")
+    for system in systems:
+        if system.left_aside:
+            lines.append(
+                f"{system.name}: of several variants of a layout the first is shown; "
+                f"{system.left_aside} further left aside"
+            )
     if study.left_out:
         lines.append(
             f"left out, as not all folders have them: {len(study.left_out)} of the layouts, "
@@ -195,6 +228,17 @@ def study_in_words(study: "Study", systems: "list[System]", page: Path, key: Pat
     return "\n".join(lines)
 
 
+def _layouts_in_words(study: "Study") -> str:
+    counted = [trial for trial in study.plan.trials if trial.kind == "pair"]
+    shown = len({trial.layout for trial in counted})
+    if shown == study.layouts:
+        return str(shown)
+    return (
+        f"{shown} of {study.layouts}: each of the {len(counted)} pairs shows one, drawn by chance; "
+        "more --pairs show more of them"
+    )
+
+
 def run_score(args: argparse.Namespace) -> Outcome:
     """Score answers.
 
@@ -202,17 +246,24 @@ def run_score(args: argparse.Namespace) -> Outcome:
         Status 1 if somebody's answers were left out; the text names them.
 
     Raises:
-        ValueError: If a file is no key or no answers to its study.
+        ValueError: If a file is no key or no answers to its study, or --out is a file that is no
+            score or cannot be written.
     """
     from scenequilt.tools.output.atomic import write_atomically
     from scenequilt.tools.people.answers import (
         MAX_SENTINEL_ERRORS,
         read_answers,
         read_key,
+        refuse_score_file,
         score_answers,
         score_in_words,
     )
 
+    if args.out is not None:
+        try:
+            refuse_score_file(args.out, [args.key, *args.answers])
+        except OSError as reason:
+            raise _unwritable(args.out, reason) from reason
     key = read_key(args.key)
     score = score_answers(
         [read_answers(path, key) for path in args.answers],
@@ -223,8 +274,19 @@ def run_score(args: argparse.Namespace) -> Outcome:
     )
     found = json.dumps(score.as_json(), indent=1)
     if args.out is not None:
-        write_atomically(args.out, found + "\n")
+        try:
+            args.out.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(args.out, found + "\n")
+        except OSError as reason:
+            raise _unwritable(args.out, reason) from reason
     return Outcome(found if args.json else score_in_words(score), 1 if score.dropped else 0)
+
+
+def _unwritable(path: Path, reason: OSError) -> ValueError:
+    return ValueError(
+        f"--out {path}: cannot be written ({reason.strerror}); name a file in a folder that you may "
+        "write to"
+    )
 
 
 def _named(text: str) -> tuple[str, Path]:

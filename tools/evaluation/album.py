@@ -83,9 +83,8 @@ class Album(Protocol):
 class BankAlbum:
     """The photographs and segments of a bank."""
 
-    title = "the bank"
-
     def __init__(self, judged: PictureSet, bank: MemoryBank, folder: Path | None) -> None:
+        self.title = f"the bank {bank.path.resolve().name}"
         self._bank = bank
         self._ids = matching_ids(
             bank.taxonomy,

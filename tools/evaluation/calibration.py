@@ -159,7 +159,10 @@ class NearestRow:
     def __init__(self, judged: PictureSet, album: Album, chosen: Sequence[int]) -> None:
         self._judged = judged
         self._album = album
-        self.title = f"the photograph with the nearest layout, of {album.title}, copied whole"
+        self.title = (
+            f"for each layout the photograph whose layout agrees best with it, of {album.title}, "
+            "copied whole"
+        )
         self.chosen = tuple(chosen)
         for photograph in sorted(set(self.chosen)):
             album.check(photograph)
@@ -199,7 +202,10 @@ class RandomRow:
         self._judged = judged
         self._album = album
         self._seed = seed
-        self.title = f"random segments of the right class from {album.title}, inpainted between"
+        self.title = (
+            f"random segments of the right class from {album.title}, pasted where the layout asks "
+            "for one; what they leave open is inpainted (its share: synthesised, under provenance)"
+        )
 
     def views(self, place: int) -> tuple[View, ...]:
         """Paste segments on the layout at a place."""

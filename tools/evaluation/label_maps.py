@@ -42,6 +42,11 @@ class LabelMaps:
     split_of: Mapping[str, str]
     read: Callable[[Path], NDArray[np.uint8]]
 
+    @property
+    def is_dataset(self) -> bool:
+        """True if they are a dataset's, of which pictures may show a part."""
+        return bool(self.split_of)
+
 
 def label_maps_of_run(run: ComposeRun) -> LabelMaps:
     """Return the label maps that a run was asked for, of those layouts that it has pictures of."""
@@ -56,12 +61,16 @@ def label_maps_of_run(run: ComposeRun) -> LabelMaps:
     return LabelMaps(run.path, run.taxonomy, paths, {}, read)
 
 
-def find_label_maps(folder: Path, classes: Taxonomy | None) -> LabelMaps:
+def find_label_maps(
+    folder: Path, classes: Taxonomy | None, otherwise: Taxonomy | None = None
+) -> LabelMaps:
     """Find the label maps of a folder, or those of a dataset's photographs.
 
     Args:
         folder: A dataset, or a folder of PNG with class ids or with the classes' colours.
-        classes: What the values mean where the folder does not say it itself.
+        classes: What the values mean where no classes.json in the folder says it.
+        otherwise: The same where classes is None and there is no classes.json beside the folder,
+            either.
 
     Raises:
         DatasetError: If the folder does not exist, or two files are of one layout.
@@ -73,13 +82,13 @@ def find_label_maps(folder: Path, classes: Taxonomy | None) -> LabelMaps:
     reader = dataset_at(folder)
     if reader is not None:
         return _of_dataset(folder, reader)
-    table = folder / "classes.json"
-    taxonomy = read_taxonomy(table) if table.is_file() else classes
-    if taxonomy is None:
+    found = _table_of(folder, classes) or otherwise
+    if found is None:
         raise ValueError(
-            f"--labels {folder}: nothing says what the values mean, expected a dataset's folder or "
-            "--classes FILE (classes.json)"
+            f"--labels {folder}: nothing says what the values mean, expected a dataset's folder, a "
+            "classes.json in this folder or beside it, or --classes FILE"
         )
+    taxonomy = found
 
     def read(path: Path) -> NDArray[np.uint8]:
         return read_layout(path, taxonomy, unknown_remedy=OTHER_VALUES).label_map
@@ -116,6 +125,15 @@ def matching_ids(
     table = np.full(256, VOID, np.uint8)
     table[: len(theirs)] = [our_names.index(name) for name in their_names]
     return table
+
+
+def _table_of(folder: Path, classes: Taxonomy | None) -> Taxonomy | None:
+    inside, beside = folder / "classes.json", folder.resolve().parent / "classes.json"
+    if inside.is_file():
+        return read_taxonomy(inside)
+    if classes is None and beside.is_file():
+        return read_taxonomy(beside)
+    return classes
 
 
 def _of_dataset(folder: Path, reader: DatasetReader) -> LabelMaps:

@@ -104,10 +104,12 @@ class Pairing:
     Attributes:
         items: Layouts with all their files, sorted by name.
         problems: What is left over, sorted by name.
+        unasked: Layouts of a dataset without a picture, of the splits that have one.
     """
 
     items: Sequence[LayoutItem]
     problems: Sequence[Problem]
+    unasked: int = 0
 
     def check_complete(self, generated: Path, labels: Path, real: Path | None) -> None:
         """Refuse a pairing that leaves something over.
@@ -130,8 +132,8 @@ def pair_files(
     """Pair pictures with label maps and, where there are to be photographs, with those.
 
     A picture in a folder that is named as a layout is a variant of it; any other picture is the one
-    of the layout it is named as. Of a dataset's label maps those splits are asked for that have a
-    picture. Photographs of no layout are not used.
+    of the layout it is named as. Of a dataset's label maps those are asked for that have a
+    picture, of any other folder's all. Photographs of no layout are not used.
 
     Args:
         generated: Folder of the pictures.
@@ -161,7 +163,7 @@ def pair_files(
                 continue
             photograph = there[0]
         items.append(LayoutItem(name, maps.paths[name], tuple(found.pictures[name]), photograph))
-    return Pairing(items, sorted(problems, key=lambda each: each.name))
+    return Pairing(items, sorted(problems, key=lambda each: each.name), found.unasked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,7 @@ class _Found:
 
     pictures: Mapping[str, Sequence[Picture]]
     problems: Sequence[Problem]
+    unasked: int = 0
 
 
 def _pictures_of_run(run: ComposeRun, maps: LabelMaps) -> _Found:
@@ -215,12 +218,13 @@ def _pictures_of_folder(generated: Path, maps: LabelMaps) -> _Found:
                 f"({in_words([str(item.image_path) for item in items])}); keep one, or put "
                 f"variants in a folder {name}/"
             )
-    splits = {maps.split_of.get(name) for name in pictures}
-    problems += [
-        Problem(name, "picture", f"{generated} has no picture of this name")
-        for name in maps.paths
-        if name not in pictures and (not splits or maps.split_of.get(name) in splits)
-    ]
+    without = [name for name in maps.paths if name not in pictures]
+    if maps.is_dataset:
+        # A dataset is more than what a system was given: pictures say which of it was asked for.
+        splits = {maps.split_of[name] for name in pictures}
+        return _Found(pictures, problems, sum(maps.split_of[name] in splits for name in without))
+    reason = f"{generated} has no picture of this name"
+    problems += [Problem(name, "picture", reason) for name in without]
     return _Found(pictures, problems)
 
 

@@ -239,10 +239,11 @@ def open_picture_set(
     Args:
         generated: Folder of pictures, or of a run of compose.
         real: Folder of photographs, or of a dataset; photographs of no layout are not used.
-        labels: Folder of label maps, of a run of compose, or of a dataset, of which those splits
+        labels: Folder of label maps, of a run of compose, or of a dataset, of which those layouts
             count that have a picture. None: what the run was asked for, else those of the dataset
             at real.
-        classes: classes.json or the folder that holds it. None: those of the run or the dataset.
+        classes: classes.json or the folder that holds it. None: that in or beside the folder of
+            label maps, else those of the run or the dataset.
         size_hw: Size to bring everything to. None: the label maps' own, which all must have.
         partial: Go on with what is complete, and say what was left out.
         name: Of the system; None: the folder's.
@@ -287,13 +288,13 @@ def open_picture_set(
     packed = _read_label_maps(pairing.items, maps, class_ids, judged_hw, progress)
     return PictureSet(
         name=system,
-        title=_title(generated, run),
+        title=_title(generated, run, system),
         items=tuple(pairing.items),
         taxonomy=taxonomy,
         size_hw=judged_hw,
         run=run,
         left_out={entry.name: entry.reason for entry in pairing.problems},
-        notes=_notes(pairing, real, run),
+        notes=_notes(pairing, generated, maps, real, run),
         _packed_labels=packed,
         _delivered_ids=delivered_ids,
     )
@@ -309,10 +310,13 @@ def _system_name(generated: Path, name: str | None) -> str:
     return name or ("generated" if own in TAKEN_NAMES else own)
 
 
-def _title(generated: Path, run: ComposeRun | None) -> str:
+def _title(generated: Path, run: ComposeRun | None, system: str) -> str:
+    folder = generated.resolve().name
     if run is None:
-        return f"the pictures in {generated.resolve().name}"
-    return f"pictures of the run {generated.resolve().name} (scenequilt {run.program})"
+        title = f"the pictures in {folder}"
+    else:
+        title = f"pictures of the run {folder} (scenequilt {run.program})"
+    return title if system == folder else f"{system}: {title}"
 
 
 def _read_classes(path: Path) -> Taxonomy:
@@ -339,7 +343,7 @@ def _label_maps(
     if labels is not None and is_compose_run(labels):
         return label_maps_of_run(open_compose_run(labels))
     if labels is not None:
-        return find_label_maps(labels, classes or (run.taxonomy if run else None))
+        return find_label_maps(labels, classes, run.taxonomy if run else _classes_of(real))
     if run is not None:
         return label_maps_of_run(run)
     if real is not None:
@@ -350,6 +354,15 @@ def _label_maps(
         f"--labels is not given, {generated} is no run of compose and --real is no dataset; name "
         "the folder of the label maps that the pictures were made for"
     )
+
+
+def _classes_of(real: Path | None) -> Taxonomy | None:
+    """Return the classes of the dataset at real, None if it is none."""
+    if real is None:
+        return None
+    check_folder(real, "--real")
+    reader = dataset_at(real)
+    return None if reader is None else reader.taxonomy
 
 
 def _why_so_few(pairing: Pairing) -> str:
@@ -419,8 +432,17 @@ def _read_label_maps(
     return tuple(packed)
 
 
-def _notes(pairing: Pairing, real: Path | None, run: ComposeRun | None) -> tuple[str, ...]:
+def _notes(
+    pairing: Pairing, generated: Path, maps: LabelMaps, real: Path | None, run: ComposeRun | None
+) -> tuple[str, ...]:
     notes = []
+    if pairing.unasked:
+        some = "1 layout" if pairing.unasked == 1 else f"{pairing.unasked:,} layouts"
+        notes.append(
+            f"{some} of the dataset {maps.where} without a picture in {generated} "
+            f"{'was' if pairing.unasked == 1 else 'were'} not asked for; figures are of the "
+            f"{len(pairing.items):,} that have one."
+        )
     if real is None:
         notes.append(
             "No photographs were given (--real): there is no ceiling, no distance to them and no "

@@ -15,6 +15,7 @@ from scenequilt.memory_bank.errors import CheckpointError
 from scenequilt.memory_bank.taxonomy import Taxonomy
 from scenequilt.tools.evaluation.bank_photographs import BankPhotographs
 from scenequilt.tools.evaluation.calibration import CalibrationRows, make_calibration_rows
+from scenequilt.tools.evaluation.cautions import cautions
 from scenequilt.tools.evaluation.evaluate import LEAST_HALVED, Measured, evaluate
 from scenequilt.tools.evaluation.features import FeatureNetwork, load_features
 from scenequilt.tools.evaluation.file_hash import file_sha256
@@ -62,7 +63,7 @@ class EvaluationRequest:
         labels: Folder of label maps or of a dataset; None: what the runs were asked for.
         classes: classes.json, or None: the runs' or the dataset's.
         segmenters: Files of weights, the one that figures are quoted with first.
-        weights: Folder of further networks, or None.
+        weights: Folder of further networks, or a file of one, or None.
         bank: Folder of a bank, or None.
         bank_photographs: Folder of the bank's photographs, if they are not where they were.
         size_hw: Size to bring everything to, or None: the label maps'.
@@ -137,12 +138,13 @@ def run_evaluation(
         DatasetError: If pictures, photographs or label maps do not fit together.
         CheckpointError: If a network cannot be read, or is one of other classes.
         BankError: If the bank cannot be opened.
-        ValueError: If a setting is out of range.
+        ValueError: If a setting is out of range, or there is nothing to measure by.
     """
     started = time.perf_counter()
     sets = _open_sets(request, progress("reading label maps"))
     judged = sets[0]
     judges, files, unread = load_judges(request, judged.taxonomy)
+    _refuse_nothing_to_measure(sets, judges, has_bank=request.bank is not None)
     if request.classes is not None and request.classes.is_file():
         files.append(
             FileRecord(
@@ -188,6 +190,7 @@ def run_evaluation(
         left_out=_left_out(sets),
         unmeasured=_unmeasured(judged, judges, calibration),
         warnings=[
+            *cautions(measured.rows, len(sets)),
             *dict.fromkeys(note for each in sets for note in each.notes),
             *calibration.notes,
             *unread,
@@ -247,6 +250,27 @@ def load_judges(
         for network, path in zip(networks, paths, strict=True)
     ]
     return Judges(segmenters, perceptual, features), records, unread
+
+
+def _refuse_nothing_to_measure(
+    sets: Sequence[PictureSet], judges: Judges, *, has_bank: bool
+) -> None:
+    """Refuse what would end in a report of dashes."""
+    has_variants = any(len(item.pictures) > 1 for each in sets for item in each.items)
+    if (
+        sets[0].has_photographs
+        or any(each.run is not None for each in sets)
+        or judges.segmenters
+        or (judges.feature_networks and has_bank)
+        or (judges.heads and has_variants)
+    ):
+        return
+    lacking = " and no bank" if judges.feature_networks else ", no networks"
+    raise ValueError(
+        "nothing can be measured: there are no photographs, no segmenter"
+        f"{lacking}, and the pictures are of no run of compose; name the photographs of the layouts "
+        "with --real, or a segmenter with --segmenter (scenequilt train segmenter makes one)"
+    )
 
 
 def _refuse_twins(what: str, names: Sequence[str], paths: Sequence[Path]) -> None:
@@ -348,11 +372,13 @@ def _shared_layouts(sets: Sequence[PictureSet]) -> list[PictureSet]:
 
 def _gallery(judged: PictureSet, measured: Measured, judges: Judges, shown: int) -> Gallery:
     row = measured.rows[0]
-    score = _score_of(row)
-    if score is None:
+    ranking = _ranking_of(row)
+    ranked_by = ""
+    if ranking is None:
         worst: list[PictureFigures] = []
         best: list[PictureFigures] = []
     else:
+        ranked_by, score = ranking
         ranked = sorted(row.each, key=lambda each: (score(each), each.name))
         shown = min(shown, len(ranked) // 2)
         worst, best = ranked[:shown], ranked[::-1][:shown]
@@ -366,15 +392,18 @@ def _gallery(judged: PictureSet, measured: Measured, judges: Judges, shown: int)
             name: spectrum_picture(each.power, low_log10=low, high_log10=high)
             for name, each in measured.spectra.items()
         },
+        ranked_by,
     )
 
 
-def _score_of(row: RowFigures) -> Callable[[PictureFigures], float] | None:
+def _ranking_of(row: RowFigures) -> tuple[str, Callable[[PictureFigures], float]] | None:
     """Return what pictures are ranked by, higher is better; None if nothing ranks them."""
     if row.fidelity:
-        return lambda each: each.mean_iou if each.mean_iou is not None else 0.0
+        words = f"mean IoU of each picture, seen by {row.fidelity[0].segmenter}"
+        return words, lambda each: each.mean_iou if each.mean_iou is not None else 0.0
     if all(each.lpips is not None for each in row.each):
-        return lambda each: -(each.lpips or 0.0)
+        words = f"LPIPS {next(iter(row.perception.lpips), '')} of each picture to its photograph"
+        return words, lambda each: -(each.lpips or 0.0)
     return None
 
 
@@ -396,7 +425,7 @@ def _gallery_item(judged: PictureSet, judges: Judges, figures: PictureFigures) -
     if figures.mean_iou is not None:
         words += [f"mIoU {figures.mean_iou:.2f}", f"pixel accuracy {figures.pixel_accuracy:.2f}"]
     if figures.lpips is not None:
-        words.append(f"LPIPS {figures.lpips:.2f}")
+        words.append(f"LPIPS {judges.heads[0].name} {figures.lpips:.2f}")
     return GalleryItem(figures.name, ", ".join(words), pictures)
 
 

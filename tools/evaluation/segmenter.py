@@ -195,17 +195,22 @@ def class_ids_of(
         if count != len(wanted):
             raise CheckpointError(
                 f"{where} tells {count} classes apart, taxonomy {taxonomy.name!r} has "
-                f"{len(wanted)} ({', '.join(wanted)}); give a segmenter of these classes"
+                f"{len(wanted)}; give a segmenter of these classes"
             )
         return np.arange(count, dtype=np.uint8)
     own = [name.strip().lower().replace(" ", "_").replace("-", "_") for name in names]
     missing = [name for name in wanted if name not in own]
     extra = [name for name in own if name not in wanted]
-    if missing or extra or len(own) != len(wanted):
+    if len(own) != len(wanted):
         raise CheckpointError(
-            f"{where} has {len(own)} classes ({', '.join(own)}), taxonomy {taxonomy.name!r} has "
-            f"{len(wanted)} ({', '.join(wanted)}); missing: {', '.join(missing) or 'none'}, "
-            f"too many: {', '.join(extra) or 'none'}; give a segmenter of these classes"
+            f"{where} has {len(own)} classes, taxonomy {taxonomy.name!r} has {len(wanted)}; give a "
+            "segmenter of these classes"
+        )
+    if missing or extra:
+        raise CheckpointError(
+            f"{where} has {len(own)} classes as has taxonomy {taxonomy.name!r}, but of other names; "
+            f"missing: {', '.join(missing) or 'none'}, too many: {', '.join(extra) or 'none'}; give "
+            "a segmenter of these classes"
         )
     if len(own) != count:
         raise CheckpointError(

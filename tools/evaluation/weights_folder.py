@@ -1,4 +1,4 @@
-"""A folder of weights: which of its files can judge pictures, and as what."""
+"""Weights, a file or a folder of them: which can judge pictures, and as what."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from scenequilt.tools.evaluation.weights_file import READABLE, SUFFIXES, inspect
 
 @dataclass(frozen=True, slots=True)
 class NetworkFiles:
-    """Files of a folder by what they serve for, each sorted by name.
+    """Files of weights by what they serve for, each sorted by name.
 
     Attributes:
         segmenters: Of the classes that were asked for.
@@ -26,26 +26,28 @@ class NetworkFiles:
     unknown: dict[Path, str]
 
 
-def find_networks(folder: Path, taxonomy: Taxonomy) -> NetworkFiles:
-    """Look through a folder for networks that can judge pictures; by content, not by name.
+def find_networks(weights: Path, taxonomy: Taxonomy) -> NetworkFiles:
+    """Look for networks that can judge pictures; by content, not by name.
 
-    Files of other suffixes than those of weights are passed over.
+    Files of a folder that have other suffixes than those of weights are passed over.
 
     Args:
-        folder: The folder; folders in it are not looked into.
+        weights: A file, or a folder; folders in it are not looked into.
         taxonomy: Classes that a segmenter must tell apart.
 
     Raises:
-        CheckpointError: If there is no such folder, or nothing in it serves; the message lists what
-            was found and what is looked for.
+        CheckpointError: If there is no such file or folder, or nothing in it serves; the message
+            lists what was found and what is looked for.
     """
-    if not folder.is_dir():
-        raise CheckpointError(f"{folder} is no folder; expected one with files of weights")
+    if not weights.exists():
+        raise CheckpointError(
+            f"{weights} does not exist; expected a file of weights, or a folder with some"
+        )
     segmenters: list[Path] = []
     perceptual: list[Path] = []
     features: list[Path] = []
     unknown: dict[Path, str] = {}
-    for path in sorted(folder.iterdir()):
+    for path in sorted(weights.iterdir()) if weights.is_dir() else [weights]:
         if path.suffix not in SUFFIXES or not path.is_file():
             continue
         try:
@@ -66,7 +68,7 @@ def find_networks(folder: Path, taxonomy: Taxonomy) -> NetworkFiles:
     if not (segmenters or perceptual or features):
         reasons = "; ".join(unknown.values()) or "no file of weights is there"
         raise CheckpointError(
-            f"{folder} has no network that can judge pictures of {len(taxonomy)} classes: "
+            f"{weights} has no network that can judge pictures of {len(taxonomy)} classes: "
             f"{reasons}. Looked for are {READABLE}"
         )
     return NetworkFiles(tuple(segmenters), tuple(perceptual), tuple(features), unknown)

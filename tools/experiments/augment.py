@@ -383,10 +383,11 @@ def _start(out: Path, plan: Mapping[str, Any], *, resume: bool, force: bool) -> 
             f"{out}: holds an earlier experiment; --resume goes on with it, --force begins anew"
         )
     if earlier is not None and resume:
-        for key, value in json.loads(json.dumps(plan)).items():
-            if earlier.get(key) != value:
+        then, now = _flat(earlier), _flat(json.loads(json.dumps(plan)))
+        for key, value in now.items():
+            if then.get(key) != value:
                 raise ValueError(
-                    f"{out}: the earlier experiment had {key} {earlier.get(key)!r}, this one has "
+                    f"{out}: the earlier experiment had {key} {then.get(key)!r}, this one has "
                     f"{value!r}; give the same arguments to --resume, or --force to begin anew"
                 )
     elif earlier is not None:
@@ -396,6 +397,17 @@ def _start(out: Path, plan: Mapping[str, Any], *, resume: bool, force: bool) -> 
         {"format": EXPERIMENT_FORMAT, "version": EXPERIMENT_VERSION, **plan}, indent=1
     )
     write_atomically(out / "plan.json", text + "\n")
+
+
+def _flat(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a plan with the settings of its tables under names of their own."""
+    flat: dict[str, Any] = {}
+    for key, value in plan.items():
+        if isinstance(value, dict):
+            flat |= {f"{key} {name}": each for name, each in value.items()}
+        else:
+            flat[key] = value
+    return flat
 
 
 def _read_plan(out: Path) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ from scenequilt.memory_bank.bank import MemoryBank
 from scenequilt.memory_bank.errors import BankCorruptError, FaissError, LabelError, ScenequiltError
 from scenequilt.memory_bank.layout import Layout
 from scenequilt.memory_bank.taxonomy import Taxonomy, read_taxonomy
-from scenequilt.memory_bank.where import check_where, parse_where
+from scenequilt.memory_bank.where import Where, check_where, parse_where
 from scenequilt.synthesis.compose import compose_variants
 from scenequilt.synthesis.composition import Composition
 from scenequilt.synthesis.diversity import measure_diversity
@@ -25,7 +25,13 @@ from scenequilt.synthesis.finish import ClosedFinish, NoFinish
 from scenequilt.synthesis.look import SourceLooks
 from scenequilt.synthesis.stages import ComposeSettings
 from scenequilt.tools.benchmarks.machine import peak_memory_bytes
-from scenequilt.tools.layout_files import LayoutFile, companions_of, read_layout_file
+from scenequilt.tools.layout_files import (
+    LayoutFile,
+    Parents,
+    companions_of,
+    read_layout_file,
+    read_parents,
+)
 from scenequilt.tools.output.atomic import write_atomically
 from scenequilt.tools.output.contact_sheet import contact_sheet_png
 from scenequilt.tools.output.page import RunSummary, write_page
@@ -125,7 +131,7 @@ class RunReport:
         return len({row["layout"] for row in self.rows if row["inputs"]["instances"] is None})
 
     def fed_by_own(self) -> int:
-        """Return how many layouts are of photographs that feed their own picture."""
+        """Return how many layouts are of photographs, or derived of such, that feed the picture."""
         return len(
             {row["layout"] for row in self.rows if set(row["own_photographs"]) & {*row["sources"]}}
         )
@@ -271,11 +277,14 @@ class ComposeSession:
         self._classes = None if request.classes is None else read_taxonomy(request.classes)
         self._style = None if request.style is None else _read_photograph(request.style)
         self.bank = MemoryBank.open(request.bank)
-        check_where(self._where, self.bank.sources())
+        self._sources = self.bank.sources()
+        check_where(self._where, self._sources)
         self._looks = SourceLooks(self.bank)
         self._photographs_of: dict[str, list[str]] = {}
-        for source in self.bank.sources():
+        for source in self._sources:
             self._photographs_of.setdefault(source.label_sha256, []).append(source.source_id)
+        self._parents: dict[Path, dict[str, Parents]] = {}
+        self._own: dict[FileStamp, list[str]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -315,8 +324,32 @@ class ComposeSession:
         )
 
     def own_photographs(self, stamps: LayoutStamps) -> list[str]:
-        """Return the photographs in the bank whose own label map the layout is, byte for byte."""
-        return self._photographs_of.get(stamps.layout.sha256, [])
+        """Return the photographs in the bank whose own label map the layout is, or derived from.
+
+        Own is a label map byte for byte; layouts.jsonl beside the folder of label maps says what a
+        layout was derived from.
+
+        Raises:
+            LabelError: If they are to be left out and layouts.jsonl cannot be read.
+        """
+        if stamps.layout not in self._own:
+            path = Path(stamps.layout.path)
+            own = self._photographs_of.get(stamps.layout.sha256, [])
+            parents = self._parents_in(path.parent).get(path.stem)
+            derived = [] if parents is None else parents.sources(self._sources)
+            self._own[stamps.layout] = list(dict.fromkeys([*own, *derived]))
+        return self._own[stamps.layout]
+
+    def _parents_in(self, folder: Path) -> dict[str, Parents]:
+        if folder not in self._parents:
+            try:
+                self._parents[folder] = read_parents(folder)
+            except LabelError:
+                # Somebody else's file of that name is in the way of nothing else.
+                if self.request.choices.exclude_own:
+                    raise
+                self._parents[folder] = {}
+        return self._parents[folder]
 
     def compose(self, layout: Layout, stamps: LayoutStamps, *, variants: int) -> list[Composition]:
         """Compose the first variants of a layout; fewer are the first of more.
@@ -353,7 +386,7 @@ class ComposeSession:
             depth=stamps.depth,
             classes=stamp_of(self.request.classes),
             style=stamp_of(self.request.style),
-            choices=self.request.choices,
+            choices=self._choices_for(stamps),
             variant=composition.variant,
             settings={
                 "compose": dataclasses.asdict(self._settings),
@@ -364,6 +397,17 @@ class ComposeSession:
         )
         write_atomically(folder / "recipe.json", recipe.as_text())
         return recipe
+
+    def _choices_for(self, stamps: LayoutStamps) -> ComposeChoices:
+        """Return the choices of a picture, with the photographs that were left out as a filter.
+
+        The recipe names them, so that it can be replayed where layouts.jsonl does not lie beside
+        the label map.
+        """
+        choices = self.request.choices
+        own = self.own_photographs(stamps) if choices.exclude_own else []
+        left_out = Where(not_sources=tuple(own)).expressions()
+        return dataclasses.replace(choices, where=tuple(dict.fromkeys((*choices.where, *left_out))))
 
 
 def settings_of(choices: ComposeChoices) -> ComposeSettings:

@@ -13,11 +13,16 @@ from typing import Any, TypeGuard
 from scenequilt.tools.people.study import KEY_FORMAT, Side, Trial
 
 ANSWERS_FORMAT = "scenequilt answers"
+SCORE_FORMAT = "scenequilt study score"
 VERSION = 1
 CONFIDENCE = 0.95
 
 MAX_SENTINEL_ERRORS = 0.1
 """Share of the sentinels that a person may get wrong."""
+
+LUCK = 0.05
+"""A chance to pass the sentinels unseen that is pointed out; fewer than 5 have it, or more errors
+forgiven."""
 
 EXPOSURE_SLACK_MS = 40.0
 """An exposure that was off by more is pointed out: two frames and a half at 60 Hz."""
@@ -163,7 +168,7 @@ class StudyScore:
 
     def as_json(self) -> dict[str, Any]:
         """Return the score as JSON values."""
-        return {"format": "scenequilt study score", "version": VERSION, **asdict(self)}
+        return {"format": SCORE_FORMAT, "version": VERSION, **asdict(self)}
 
 
 def read_key(path: Path) -> Key:
@@ -286,7 +291,60 @@ def score_answers(
         preferences=tuple(preference for preference in found if preference is not None),
         people=people,
         max_sentinel_errors=max_sentinel_errors,
-        notes=tuple(_notes(kept, key)),
+        notes=tuple(_notes(kept, key, max_sentinel_errors)),
+    )
+
+
+def refuse_score_file(out: Path, inputs: Sequence[Path]) -> None:
+    """Refuse to write a score over anything but an earlier one; call it early.
+
+    Args:
+        out: Where the score is to go.
+        inputs: Files that it is made of: answers and the key, which nothing can bring back.
+
+    Raises:
+        ValueError: If out is an input, a folder, or a file that is no score.
+        OSError: If nothing can be told of it, as its folder is closed to the reader.
+    """
+    if not out.exists():
+        return
+    if any(path.exists() and out.samefile(path) for path in inputs):
+        raise ValueError(
+            f"--out {out} is one of the files that the score is made of, expected another; give a "
+            "new name, e.g. --out score.json"
+        )
+    if out.is_dir():
+        raise ValueError(f"--out {out} is a folder, expected a file; give --out {out}/score.json")
+    try:
+        found = json.loads(out.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict) or found.get("format") != SCORE_FORMAT:
+        raise ValueError(
+            f"--out {out} is there already and no score of a study, expected a new file or an "
+            "earlier score; give another --out, or take the file away"
+        )
+
+
+def luck_in_words(
+    sentinels: int, *, max_sentinel_errors: float = MAX_SENTINEL_ERRORS
+) -> str | None:
+    """Return what is to be said of careless people who pass; None where few enough do.
+
+    Args:
+        sentinels: How many a person answers.
+        max_sentinel_errors: Share that a person may get wrong, in [0, 1].
+    """
+    if sentinels == 0:
+        return "The study has no sentinels, so careless answers cannot be told from others."
+    forgiven = _forgiven(sentinels, max_sentinel_errors)
+    chance = sum(math.comb(sentinels, wrong) for wrong in range(forgiven + 1)) / 2**sentinels
+    if chance <= LUCK:
+        return None
+    return (
+        f"Careless people can pass by luck: who chooses at random passes "
+        f"{_count(sentinels, 'sentinel')}, {forgiven or 'none'} of them wrong at most, with a "
+        f"chance of {100 * chance:.3g} %."
     )
 
 
@@ -342,8 +400,7 @@ def _judge(sheet: AnswerSheet, key: Key, max_sentinel_errors: float) -> PersonFi
         answer.response_ms for answer in sheet.answers if key.trials[answer.trial_id].kind == "pair"
     ]
     dropped = ""
-    # Shares such as 0.1 * 10 are not exact in binary.
-    if wrong > max_sentinel_errors * len(goods) + 1e-9:
+    if wrong > _forgiven(len(goods), max_sentinel_errors):
         dropped = (
             f"{wrong} of {_count(len(goods), 'sentinel')} wrong, more than "
             f"{100 * max_sentinel_errors:g} %"
@@ -352,6 +409,12 @@ def _judge(sheet: AnswerSheet, key: Key, max_sentinel_errors: float) -> PersonFi
         dropped = "answered no sentinel, so the answers are unchecked"
     median = statistics.median(times) if times else None
     return PersonFigures(sheet.person, len(times), len(goods), wrong, median, dropped)
+
+
+def _forgiven(sentinels: int, max_sentinel_errors: float) -> int:
+    """Return how many sentinels of some a person may get wrong."""
+    # Shares such as 0.1 * 10 are not exact in binary.
+    return math.floor(max_sentinel_errors * sentinels + 1e-9)
 
 
 def _preference(
@@ -393,7 +456,7 @@ def _preference(
     )
 
 
-def _notes(sheets: Sequence[AnswerSheet], key: Key) -> list[str]:
+def _notes(sheets: Sequence[AnswerSheet], key: Key, max_sentinel_errors: float) -> list[str]:
     notes = [DEPENDENCE]
     trials = sum(trial.kind != "practice" for trial in key.trials.values())
     partial = [sheet for sheet in sheets if len(sheet.answers) < trials]
@@ -403,8 +466,16 @@ def _notes(sheets: Sequence[AnswerSheet], key: Key) -> list[str]:
             + ", ".join(f"{sheet.person} ({len(sheet.answers)} of {trials})" for sheet in partial)
             + "."
         )
-    if not any(trial.kind == "sentinel" for trial in key.trials.values()):
-        notes.append("The study has no sentinels, so careless answers cannot be told from others.")
+    # Who has not finished has met fewer sentinels than the study has.
+    fewest = min(
+        (
+            sum(key.trials[answer.trial_id].kind == "sentinel" for answer in sheet.answers)
+            for sheet in sheets
+        ),
+        default=sum(trial.kind == "sentinel" for trial in key.trials.values()),
+    )
+    if luck := luck_in_words(fewest, max_sentinel_errors=max_sentinel_errors):
+        notes.append(luck)
     timed = [
         (answer, key.trials[answer.trial_id].asked_ms)
         for sheet in sheets
@@ -474,6 +545,14 @@ def _read_json(path: Path, expected: str, what: str, *, key: bool) -> dict[str, 
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as reason:
         raise ValueError(f"{path}: no such file, expected {what}") from reason
+    except IsADirectoryError as reason:
+        remedy = "the file in it" if key else f"the files in it, e.g. {path}/*.json"
+        raise ValueError(f"{path}: a folder, expected {what}; name {remedy}") from reason
+    except OSError as reason:
+        raise ValueError(
+            f"{path}: cannot be read ({reason.strerror}), expected {what}; see to its name and to "
+            "the right to read it"
+        ) from reason
     except (UnicodeDecodeError, json.JSONDecodeError) as reason:
         raise ValueError(f"{path}: cannot be read as JSON ({reason}), expected {what}") from reason
     kind = found.get("format") if isinstance(found, dict) else type(found).__name__

@@ -22,6 +22,7 @@ let turn = 0; // counts what is put on the screen; whatever waits for an earlier
 let clock = null; // of the answer
 let seen = null; // of the time that an untimed pair is visible
 let resume = null; // what ends a pause
+let mouse = null; // where the pointer was last, on the screen
 
 // ---- what outlives a reload
 
@@ -163,6 +164,7 @@ async function begin(trial, following) {
   const mine = ++turn;
   current = trial;
   seen = null;
+  delete pair.dataset.moved;
   cover("blank");
   turnTo("trial");
   head();
@@ -208,7 +210,8 @@ async function expose() {
   const mine = ++turn;
   cover("blank");
   enter("waiting");
-  say("");
+  // Before the pair is seen, so that nothing beside the pictures changes when they come.
+  say("Choose when the pictures are covered.");
   const begun = performance.now();
   const steps = [];
   let last = await frame();
@@ -387,6 +390,12 @@ at("restart").addEventListener("click", () => {
   welcome();
 });
 document.addEventListener("visibilitychange", () => { if (document.hidden) pause(); });
+// Browsers report moves of a mouse that rests, too, where what lies under it has changed.
+for (const kind of ["pointermove", "pointerdown"]) document.addEventListener(kind, ({ screenX, screenY }) => {
+  const moved = mouse && (mouse.x !== screenX || mouse.y !== screenY);
+  mouse = { x: screenX, y: screenY };
+  if (moved && phase === "choosing") pair.dataset.moved = "";
+});
 document.addEventListener("contextmenu", (event) => { if (pair.contains(event.target)) event.preventDefault(); });
 addEventListener("beforeunload", (event) => { if (session?.answers.length && !session.saved && !canKeep()) event.preventDefault(); });
 addEventListener("resize", measureWindow);

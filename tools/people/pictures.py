@@ -2,7 +2,8 @@
 
 import io
 import random
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from scenequilt.memory_bank.datasets.files import PHOTOGRAPH_SUFFIXES, read_photograph
+from scenequilt.memory_bank.datasets.files import read_photograph
+from scenequilt.tools.evaluation.picture_files import (
+    PictureIndex,
+    find_pictures,
+    in_words,
+    names_of,
+    plain_name,
+)
 
 JPEG_QUALITY = 92
+
+FIRST_VARIANT = "00"
+"""Name of the first of several pictures of one layout."""
 
 MASK_BLOCK_PX = 16
 """Side of the blocks that the mask picture is put together from."""
@@ -29,46 +40,83 @@ class System:
         name: Unique in the study; no person who takes part ever reads it.
         folder: Where the pictures are.
         files: By layout.
+        left_aside: Further variants in the folder; of each layout the first is in files.
     """
 
     name: str
     folder: Path
     files: dict[str, Path]
+    left_aside: int = 0
 
 
 def find_system(name: str, folder: Path) -> System:
     """Find the pictures of a folder, by layout.
 
-    The folder is a run of compose or generate, whose pictures are LAYOUT/00/image.png (further
-    variants are left aside), or holds one picture a layout, named after it.
+    The folder is a run of compose or generate, whose pictures are LAYOUT/00/image.png, or holds
+    pictures, itself or in folders below, that go by the names that evaluate knows them by. A folder
+    LAYOUT/ with a picture 00 holds variants. Of variants the first is taken.
+
+    Args:
+        name: Of the system.
+        folder: Where its pictures are.
 
     Raises:
-        ValueError: If there is no such folder, no picture in it, or two for one layout.
+        ValueError: If there is no such folder, or two pictures are of one layout.
+        DatasetError: If no picture is in it.
     """
     if not folder.is_dir():
         raise ValueError(
             f"{folder}: no such folder, expected the pictures of {name!r}; name a folder of "
             "pictures or of a run"
         )
-    run = {path.parents[1].name: path for path in sorted(folder.glob("*/00/image.png"))}
+    run = sorted(folder.glob(f"*/{FIRST_VARIANT}/image.png"))
     if run:
-        return System(name, folder, run)
+        named = [(plain_name(path.parents[1].name), path) for path in run]
+        return System(name, folder, _one_each(folder, named), _count_variants(folder) - len(run))
+    paths = find_pictures(folder, f"pictures of {name!r}:")
+    folders = {path.parent for path in paths}
+    # Folders of variants come in numbers; one that holds all pictures is no layout.
+    variants = {
+        path.parent: path
+        for path in paths
+        if path.stem == FIRST_VARIANT and path.parent != folder and len(folders) > 1
+    }
+    others = [path for path in paths if path.parent not in variants]
+    named = [(plain_name(parent.name), path) for parent, path in variants.items()]
+    files = _one_each(folder, [*named, *_named(folder, others)])
+    return System(name, folder, files, len(paths) - len(others) - len(variants))
+
+
+def find_photographs(name: str, folder: Path, layouts: Iterable[str]) -> System:
+    """Find the photographs of layouts, in whatever evaluate takes as --real.
+
+    Args:
+        name: Of the system.
+        folder: Of a dataset, with images/ below; of a run; or one that holds photographs, itself or
+            in folders below.
+        layouts: Their names. Photographs of others are left aside, as a dataset has many more.
+
+    Raises:
+        ValueError: If two photographs are of one layout.
+        DatasetError: If there is no such folder, or no picture in it.
+    """
+    if folder.is_dir() and any(folder.glob("*/00/image.png")):
+        return find_system(name, folder)
+    paths = find_pictures(folder, "--real")
+    index = PictureIndex(paths)
     files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in PHOTOGRAPH_SUFFIXES or not path.is_file():
-            continue
-        if path.stem in files:
+    for layout in sorted(set(layouts)):
+        found = index.find(layout)
+        if len(found) > 1:
             raise ValueError(
-                f"{folder}: {files[path.stem].name} and {path.name} are both of layout "
-                f"{path.stem!r}, expected one picture a layout; take one of them away"
+                f"--real {folder}: {len(found)} photographs are of layout {layout!r} "
+                f"({in_words([str(path) for path in found])}), expected one; name the folder of "
+                "one split"
             )
-        files[path.stem] = path
-    if not files:
-        raise ValueError(
-            f"{folder}: no picture in this folder, expected *.png or *.jpg named after layouts, or "
-            "NAME/00/image.png; name the folder that holds them"
-        )
-    return System(name, folder, files)
+        if found:
+            files[layout] = found[0]
+    # Where none fits, the names that are there tell the reader why.
+    return System(name, folder, files or {names_of(path)[0]: path for path in paths})
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -183,3 +231,46 @@ def _blocks(length: int, wanted: int) -> tuple[int, int]:
     """Return (count, side) of blocks that cover a length."""
     count = min(wanted, length)
     return count, -(-length // count)
+
+
+def _count_variants(run: Path) -> int:
+    return sum(path.parent.name.isdecimal() for path in run.glob("*/*/image.png"))
+
+
+def _named(folder: Path, paths: Sequence[Path]) -> list[tuple[str, Path]]:
+    """Name pictures by their files; where those agree, with as many folders in front as it takes.
+
+    No folder above the one that was given is part of a name: it differs from system to system.
+    """
+    by_stem: defaultdict[str, list[Path]] = defaultdict(list)
+    for path in paths:
+        by_stem[names_of(path)[0]].append(path)
+    named: list[tuple[str, Path]] = []
+    for alike in by_stem.values():
+        choices = [
+            names_of(path)[: len(path.relative_to(folder).parts)] if path.is_relative_to(folder)
+            else names_of(path)
+            for path in alike
+        ]  # fmt: skip
+        deepest = max(map(len, choices))
+        tried = [[each[min(depth, len(each) - 1)] for each in choices] for depth in range(deepest)]
+        names = next((row for row in tried if len(set(row)) == len(row)), tried[0])
+        named += zip(names, alike, strict=True)
+    return named
+
+
+def _one_each(folder: Path, named: Iterable[tuple[str, Path]]) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for layout, path in named:
+        if layout in files:
+            one, other = (
+                each.relative_to(folder) if each.is_relative_to(folder) else each
+                for each in (files[layout], path)
+            )
+            raise ValueError(
+                f"{folder}: {one} and {other} are both of layout {layout!r}, expected one picture "
+                f"a layout; take one of them away, or put variants in {layout}/{FIRST_VARIANT}.png, "
+                f"{layout}/01.png, ..."
+            )
+        files[layout] = path
+    return files

@@ -176,7 +176,9 @@ class Study:
         picture_ids: Anonymous id of each (system, layout).
         jpegs: By anonymous id.
         mask: The mask picture as JPEG.
+        layouts: How many every system has; fewer are shown where pairs are fewer.
         left_out: Layouts that not every system has.
+        same: Of how many layouts two systems have the same picture, byte by byte, where of some.
         seed: It was drawn with.
     """
 
@@ -186,7 +188,9 @@ class Study:
     picture_ids: dict[tuple[str, str], str]
     jpegs: dict[str, bytes]
     mask: bytes
+    layouts: int
     left_out: tuple[str, ...]
+    same: dict[tuple[str, str], int]
     seed: int
 
     def sides(self, trial: Trial) -> tuple[str, str]:
@@ -258,16 +262,23 @@ def make_study(request: StudyRequest) -> Study:
     whoever has the page and knows the program and the seed still cannot draw the plan again.
 
     Raises:
-        ValueError: If systems have other layouts than each other, or pictures other shapes.
+        ValueError: If systems have other layouts than each other, or pictures other shapes, or if
+            two systems are the same pictures.
         DatasetError: If a picture cannot be read.
     """
     layouts, left_out = _shared_layouts(request)
     sources = {system.name: system.files for system in request.systems}
+    hashes = {
+        (system.name, layout): hashlib.sha256(system.files[layout].read_bytes()).digest()
+        for system in _needed(request)
+        for layout in layouts
+    }
+    same = _count_same(request, layouts, hashes)
     digest = hashlib.sha256(str(request.seed).encode("ascii"))
-    for name, files in sources.items():
+    for name in sources:
         for layout in layouts:
             digest.update(f"\n{name}\n{layout}\n".encode())
-            digest.update(hashlib.sha256(files[layout].read_bytes()).digest())
+            digest.update(hashes[name, layout])
     draw = random.Random(digest.hexdigest())
 
     size_hw = request.size_hw or common_size(
@@ -306,7 +317,9 @@ def make_study(request: StudyRequest) -> Study:
         picture_ids=picture_ids,
         jpegs={picture_ids[place]: encode_jpeg(image) for place, image in images.items()},
         mask=encode_jpeg(mask),
+        layouts=len(layouts),
         left_out=left_out,
+        same=same,
         seed=request.seed,
     )
 
@@ -407,7 +420,7 @@ def _shared_layouts(request: StudyRequest) -> tuple[list[str], tuple[str, ...]]:
     compared = [system for system in request.systems if system.name != PHOTOGRAPH]
     every = sorted({layout for system in compared for layout in system.files})
     # Photographs and bad pictures may be of many more layouts than the systems were asked for.
-    needed = [*request.systems, *([request.bad] if request.bad is not None else [])]
+    needed = _needed(request)
     missing = [
         (system, [layout for layout in every if layout not in system.files]) for system in needed
     ]
@@ -426,6 +439,37 @@ def _shared_layouts(request: StudyRequest) -> tuple[list[str], tuple[str, ...]]:
                 "have with --partial"
             )
     return shared, tuple(layout for layout in every if layout not in set(shared))
+
+
+def _needed(request: StudyRequest) -> list[System]:
+    """Return the systems, and the bad pictures where they are given."""
+    return [*request.systems, *([request.bad] if request.bad is not None else [])]
+
+
+def _count_same(
+    request: StudyRequest, layouts: Sequence[str], hashes: dict[tuple[str, str], bytes]
+) -> dict[tuple[str, str], int]:
+    """Count layouts of which two systems have the same picture; refuse where they have no other.
+
+    Bad pictures are held against what stands beside them only: a poor system that is compared may
+    be the bad side of sentinels as well.
+    """
+    compared = list(itertools.combinations(request.systems, 2))
+    if request.bad is not None:
+        photographs = [system for system in request.systems if system.name == PHOTOGRAPH]
+        compared += [(good, request.bad) for good in photographs or request.systems]
+    same: dict[tuple[str, str], int] = {}
+    for one, other in compared:
+        count = sum(hashes[one.name, layout] == hashes[other.name, layout] for layout in layouts)
+        if count == len(layouts):
+            raise ValueError(
+                f"{one.folder} ({one.name}) and {other.folder} ({other.name}) hold the same "
+                f"pictures, byte by byte, of all {count} layouts, expected different ones; one is "
+                "a copy of the other, or the same folder: name another"
+            )
+        if count:
+            same[one.name, other.name] = count
+    return same
 
 
 def _examples(system: System) -> str:

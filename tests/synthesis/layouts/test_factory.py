@@ -128,12 +128,82 @@ def test_recombining_takes_the_stuff_of_another_layout(
     ).all()
 
 
+def test_another_layout_is_drawn_for_one_that_cannot_be_edited(
+    make_town: Callable[..., Layout], fixed_layouts: Callable[..., LayoutSource]
+) -> None:
+    towns = [make_town([]), make_town([]), make_town([(CAR, 60, 70, 80, 100)]), make_town([])]
+    factory = _factory(fixed_layouts(towns), edits=("drop",))
+
+    made = [factory.make(place, 0) for place in range(4)]
+
+    assert [each.parents for each in made] == [("street2",)] * 4
+    again = _factory(fixed_layouts(towns), edits=("drop",)).make(1, 0)
+    assert again.edits == made[1].edits
+
+
+def test_why_no_other_stuff_was_taken_is_said(
+    streets: LayoutSource, fixed_layouts: Callable[..., LayoutSource]
+) -> None:
+    alone = _factory(
+        fixed_layouts([streets.read(0)]), edits=("flip", "recombine"), recombine_share=1.0
+    )
+
+    made = alone.make(0, 0)
+
+    # Its own mirror image does not count as another layout.
+    assert made.no_stuff == (
+        "no other layout has its ground at the same place (overlap of 0.6 or more)"
+    )
+
+
+@pytest.mark.parametrize("weight", [1.0, 5.0])
+def test_favored_objects_are_as_large_as_is_of_use(
+    make_town: Callable[..., Layout], fixed_layouts: Callable[..., LayoutSource], weight: float
+) -> None:
+    """Of 1000 x 1000 pixels 200 are 0.02 %; half of the cars have 64, half have more."""
+    layouts = []
+    for number in range(10):
+        town = make_town([])
+        rows = np.repeat(town.label_map, 10, axis=0)[:1000]
+        label_map = np.repeat(rows, 10, axis=1)[:, :1000].copy()
+        side = 8 if number % 2 else 32
+        label_map[700 - side : 700, 600 + 5 * number : 600 + 5 * number + side] = CAR
+        numbers = (label_map == CAR).astype(np.int32)
+        layouts.append(Layout(label_map, numbers, town.taxonomy))
+    factory = _factory(
+        fixed_layouts(layouts), edits=("insert",), favor={"car": weight}, scale_limits=(0.2, 5.0)
+    )
+
+    boxes = [edit.box for place in range(10) for edit in factory.make(place, 0).edits]
+
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in boxes if box is not None]
+    assert len(areas) > 5
+    assert (min(areas) >= 200) == (weight > 1)
+
+
+def test_favored_objects_may_be_small_where_there_are_no_larger_ones(
+    make_town: Callable[..., Layout], fixed_layouts: Callable[..., LayoutSource]
+) -> None:
+    layouts = []
+    for number in range(6):
+        rows = np.repeat(make_town([]).label_map, 10, axis=0)[:1000]
+        label_map = np.repeat(rows, 10, axis=1)[:, :1000].copy()
+        label_map[692:700, 600 + 5 * number : 608 + 5 * number] = CAR
+        numbers = (label_map == CAR).astype(np.int32)
+        layouts.append(Layout(label_map, numbers, make_town([]).taxonomy))
+    factory = _factory(fixed_layouts(layouts), edits=("insert",), favor={"car": 5.0})
+
+    assert all(factory.make(place, 0).edits for place in range(6))
+
+
 def test_a_dataset_where_nothing_can_be_done_is_named(
     make_town: Callable[..., Layout], fixed_layouts: Callable[..., LayoutSource]
 ) -> None:
     factory = _factory(fixed_layouts([make_town([])]), edits=("drop", "insert"))
 
-    with pytest.raises(DatasetError, match=r"layout 'street0': none of the edits drop, insert"):
+    with pytest.raises(
+        DatasetError, match=r"layout 'street0': none of the edits drop, insert can .*20 draws"
+    ):
         factory.make(0, 0)
 
 

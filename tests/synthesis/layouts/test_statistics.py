@@ -1,12 +1,15 @@
 """Layout statistics: the horizon, heights and grounds of streets that were drawn by them."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from scenequilt.memory_bank.datasets.open import open_dataset
 from scenequilt.memory_bank.layout import Layout
 from scenequilt.memory_bank.taxonomy import VOID
+from scenequilt.synthesis.layouts.source import DatasetLayouts
 from scenequilt.synthesis.layouts.statistics import LayoutSource, learn_statistics
 
 ROAD, PAVEMENT, CAR, PERSON, POLE, SIGN = 2, 3, 4, 5, 6, 7
@@ -64,6 +67,61 @@ def test_objects_cut_or_hidden_are_not_whole(
     found = {item.foot_row * 120: item.whole for item in statistics.sightings if item.class_id == 4}
     assert found == {80: False, 120: False}, "cut by the left frame, hidden; cut by the lower frame"
     assert [item.whole for item in statistics.sightings if item.class_id == PERSON] == [True]
+
+
+def test_streets_raise_no_doubt_on_placement(streets: LayoutSource) -> None:
+    statistics = learn_statistics(streets)
+
+    assert statistics.height_fit == pytest.approx(1, abs=0.1), "drawn by the horizon, all explained"
+    assert statistics.placement_doubts() == ()
+
+
+def test_things_on_walls_and_of_any_height_raise_doubts(
+    make_town: Callable[..., Layout], fixed_layouts: Callable[..., LayoutSource]
+) -> None:
+    """Cars of random height on the road, three persons each on the building."""
+    rng = np.random.default_rng(0)
+    towns = []
+    for _ in range(12):
+        foot, height = int(rng.integers(60, 118)), int(rng.integers(6, 40))
+        walls = [(PERSON, 26, left, 36, left + 6) for left in (60, 120, 140)]
+        towns.append(make_town([*walls, (CAR, foot - height, 80, foot, 110)]))
+
+    statistics = learn_statistics(fixed_layouts(towns))
+
+    on_ground, fit = statistics.placement_doubts()
+    assert on_ground == "25 % of the things stand on ground, expected 50 % or more"
+    assert "of how heights differ within a class, expected 30 % or more" in fit
+    assert statistics.height_fit is not None
+    assert statistics.height_fit < 0.3
+
+
+def test_too_few_things_to_tell_heights_are_a_doubt(
+    make_town: Callable[..., Layout], fixed_layouts: Callable[..., LayoutSource]
+) -> None:
+    statistics = learn_statistics(fixed_layouts([make_town([(CAR, 60, 70, 80, 100)])]))
+
+    assert statistics.height_fit is None
+    assert "no class has 5 things that stand on ground whole" in statistics.placement_doubts()[0]
+
+
+def test_pixels_are_counted_layout_by_layout(streets: LayoutSource) -> None:
+    pixels = learn_statistics(streets).pixels
+
+    for place in range(12):
+        counts = np.bincount(streets.read(place).label_map.ravel(), minlength=256)
+        np.testing.assert_array_equal(pixels[place], counts)
+
+
+@pytest.mark.realdata
+def test_real_rooms_raise_doubts_and_real_streets_none(real_data: Path) -> None:
+    def doubts(name: str, step: int) -> tuple[str, ...]:
+        reader = open_dataset(real_data / name)
+        return learn_statistics(DatasetLayouts(reader, reader.entries()[::step])).placement_doubts()
+
+    assert doubts("nyuv2", 20)
+    assert doubts("cityscapes_sample", 1) == ()
+    assert doubts("camvid", 20) == ()
 
 
 def test_statistics_as_json_name_the_classes(streets: LayoutSource) -> None:

@@ -99,6 +99,14 @@ def test_the_nearest_of_each_layout_is_another_photograph(judged: PictureSet) ->
     assert nearest == ["dusk", "dawn", "dusk", "night"]
 
 
+def test_rows_of_a_bank_name_it(judged: PictureSet, bank: MemoryBank) -> None:
+    made = make_calibration_rows(judged, bank=bank)
+
+    for name in ("nearest", "random"):
+        assert f"the bank {bank.path.name}" in _row(made, name).title
+    assert "synthesised, under provenance" in _row(made, "random").title
+
+
 def test_random_segments_keep_to_the_layout(judged: PictureSet, bank: MemoryBank) -> None:
     for made in (make_calibration_rows(judged, bank=bank), make_calibration_rows(judged)):
         for place in range(4):

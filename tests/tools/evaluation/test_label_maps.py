@@ -78,10 +78,24 @@ def test_a_value_that_is_no_class_is_refused(street: Path, taxonomy: Taxonomy) -
 
 
 def test_values_without_a_table_are_refused(street: Path) -> None:
+    (street / "classes.json").unlink()
+
     with pytest.raises(
         ValueError, match=r"--labels .*nothing says what the values mean.*--classes"
     ):
         find_label_maps(street / "labels", None)
+
+
+def test_a_table_beside_the_folder_is_read_unless_another_is_given(
+    street: Path, taxonomy: Taxonomy
+) -> None:
+    other = dataclasses.replace(taxonomy, name="other")
+
+    assert find_label_maps(street / "labels", None).taxonomy == taxonomy
+    assert find_label_maps(street / "labels", None, other).taxonomy == taxonomy
+    assert find_label_maps(street / "labels", other).taxonomy == other
+    (street / "classes.json").unlink()
+    assert find_label_maps(street / "labels", None, other).taxonomy == other
 
 
 def test_a_folder_that_is_not_there_is_refused(street: Path) -> None:

@@ -213,7 +213,43 @@ def test_where_some_pairs_exist_the_message_offers_to_go_on_with_them(street: Pa
     (street / "made" / "dawn.png").unlink()
 
     with pytest.raises(DatasetError, match="or go on with the 3 complete ones by --partial"):
+        open_picture_set(street / "made", real=street, labels=street / "labels")
+
+
+def test_of_a_dataset_those_layouts_are_judged_that_have_a_picture(street: Path) -> None:
+    (street / "made" / "dawn.png").unlink()
+
+    judged = _open(street)
+
+    assert judged.layouts == ("dusk", "night", "noon")
+    assert judged.left_out == {}
+    assert any(
+        note.startswith("1 layout of the dataset") and note.endswith("of the 3 that have one.")
+        for note in judged.notes
+    )
+
+
+def test_pictures_of_no_layout_of_a_dataset_are_still_refused(street: Path) -> None:
+    shutil.copy(street / "made" / "noon.png", street / "made" / "odd.png")
+
+    with pytest.raises(DatasetError, match=r"1 picture has no label map in .*street \(odd\)"):
         _open(street)
+
+
+def test_classes_of_a_folder_are_those_of_the_dataset_of_the_photographs(
+    street: Path, tmp_path: Path
+) -> None:
+    labels = shutil.copytree(street / "labels", tmp_path / "other" / "labels")
+
+    judged = open_picture_set(street / "made", real=street, labels=labels)
+
+    assert judged.taxonomy.name == "three"
+
+
+def test_a_given_name_stands_in_the_title(street: Path) -> None:
+    judged = open_picture_set(street / "made", real=street, name="ours")
+
+    assert (judged.name, judged.title) == ("ours", "ours: the pictures in made")
 
 
 def test_pictures_of_one_name_that_are_left_out_are_told_apart(street: Path) -> None:
@@ -230,7 +266,7 @@ def test_partial_goes_on_and_says_what_was_left_out(street: Path) -> None:
     (street / "made" / "dawn.png").unlink()
     shutil.copy(street / "made" / "noon.png", street / "made" / "odd.png")
 
-    judged = open_picture_set(street / "made", real=street, partial=True)
+    judged = open_picture_set(street / "made", real=street, labels=street / "labels", partial=True)
 
     assert judged.layouts == ("dusk", "night", "noon")
     assert list(judged.left_out) == ["dawn", "odd"]
@@ -245,7 +281,7 @@ def test_fewer_than_two_layouts_are_refused(street: Path) -> None:
     with pytest.raises(
         ValueError, match=r"1 of 4 layouts can be judged, expected at least 2.*'dusk'"
     ):
-        open_picture_set(street / "made", real=street, partial=True)
+        open_picture_set(street / "made", real=street, labels=street / "labels", partial=True)
 
 
 def test_a_folder_that_pairs_with_nothing_is_refused(street: Path) -> None:

@@ -146,21 +146,45 @@ def test_a_bank_is_recorded_by_its_fingerprint(street: Path, street_bank: Path) 
     assert all(layout != photograph for layout, photograph in nearest.items())
 
 
-def test_without_networks_and_photographs_everything_else_is_measured(street: Path) -> None:
-    found = run_evaluation(
-        EvaluationRequest(
-            (street / "made",), labels=street / "labels", classes=street / "classes.json"
-        )
-    ).evaluation
+def test_without_networks_and_photographs_a_run_has_the_rest_measured(
+    two_runs: tuple[Path, Path],
+) -> None:
+    found = run_evaluation(EvaluationRequest(two_runs[:1])).evaluation
 
-    assert [row.name for row in found.rows] == ["made"]
+    assert [row.name for row in found.rows] == ["one"]
     assert set(found.unmeasured) == {
         "layout fidelity", "distribution", "LPIPS", "row real", "row jpeg30", "row nearest",
         "row random",
     }  # fmt: skip
+    assert found.rows[0].seams.label is not None
     assert "--segmenter" in found.unmeasured["layout fidelity"]
     assert "--weights" in found.unmeasured["LPIPS"]
     assert "--real" in found.unmeasured["row real"]
+
+
+def test_where_nothing_can_be_measured_it_is_refused_with_the_remedy(
+    street: Path, monkeypatch: pytest.MonkeyPatch, mean_colors: FeatureNetwork
+) -> None:
+    alone = EvaluationRequest((street / "made",), labels=street / "labels")
+
+    with pytest.raises(ValueError, match=r"nothing can be measured: .*no networks, .*with --real,"):
+        run_evaluation(alone)
+
+    judges = Judges((), (), [mean_colors])
+    monkeypatch.setattr(run, "load_judges", lambda request, taxonomy: (judges, [], []))
+    with pytest.raises(ValueError, match="no photographs, no segmenter and no bank, .*--segmenter"):
+        run_evaluation(alone)
+
+
+@pytest.mark.usefixtures("stand_ins")
+def test_a_part_of_a_dataset_is_judged_with_a_note(street: Path) -> None:
+    (street / "made" / "dusk.png").unlink()
+
+    found = judge(street)
+
+    assert (found.layouts, found.left_out) == (3, {})
+    assert any("1 layout of the dataset" in warning for warning in found.warnings)
+    assert found.warnings[-3].startswith("3 pictures are few for Fréchet distances")
 
 
 @pytest.mark.usefixtures("stand_ins")
@@ -236,7 +260,7 @@ def test_systems_of_other_layouts_are_refused_or_judged_by_what_they_share(
     folders = (tmp_path / "one", tmp_path / "two")
 
     found = run_evaluation(
-        EvaluationRequest(folders, real=street, partial=True, workers=1)
+        EvaluationRequest(folders, real=street, labels=street / "labels", partial=True, workers=1)
     ).evaluation
 
     assert found.layouts == 2
@@ -355,6 +379,7 @@ def test_the_worst_and_the_best_pictures_are_shown(street: Path, street_taxonomy
 
     gallery = run_evaluation(request(street, shown=1)).gallery
 
+    assert gallery.ranked_by == "mean IoU of each picture, seen by colors"
     (worst,), (best,) = gallery.worst, gallery.best
     assert (worst.name, best.name) == ("dusk", "noon")
     assert worst.figures == "mIoU 0.00, pixel accuracy 0.00"
@@ -367,11 +392,7 @@ def test_pictures_of_one_colour_have_a_spectrum_to_look_at(street: Path) -> None
     for path in (street / "made").glob("*.png"):
         Image.new("RGB", (36, 24), (9, 9, 9)).save(path)
 
-    result = run_evaluation(
-        EvaluationRequest(
-            (street / "made",), labels=street / "labels", classes=street / "classes.json"
-        )
-    )
+    result = run_evaluation(request(street))
 
     assert result.gallery.spectra["made"].shape == (24, 36, 3)
     assert result.gallery.worst == []

@@ -103,8 +103,21 @@ def test_a_folder_without_networks_is_refused_with_what_is_looked_for(tmp_path: 
     write_cgnet(tmp_path / "eleven.pth", classes=11)
     with pytest.raises(CheckpointError, match=r"pictures of 2 classes: .*11 classes apart.*VGG-16"):
         find_networks(tmp_path, ROAD_AND_SKY)
-    with pytest.raises(CheckpointError, match="gone is no folder; expected one with files"):
+    with pytest.raises(CheckpointError, match="gone does not exist; expected a file of weights"):
         find_networks(tmp_path / "gone", ROAD_AND_SKY)
+
+
+def test_a_file_serves_as_a_folder_with_it_alone(tmp_path: Path) -> None:
+    write_alexnet(tmp_path / "alexnet.npz", heads=True)
+    write_cgnet(tmp_path / "eleven.pth", classes=11)
+
+    found = find_networks(tmp_path / "alexnet.npz", ROAD_AND_SKY)
+
+    assert [path.name for path in found.perceptual] == ["alexnet.npz"]
+    assert found.segmenters == found.features == ()
+    assert found.unknown == {}
+    with pytest.raises(CheckpointError, match=r"eleven\.pth has no network .*11 classes apart"):
+        find_networks(tmp_path / "eleven.pth", ROAD_AND_SKY)
 
 
 @pytest.mark.realdata

@@ -12,6 +12,7 @@ from scenequilt.tools.people.answers import (
     Key,
     Preference,
     StudyScore,
+    luck_in_words,
     read_answers,
     read_key,
     score_answers,
@@ -155,6 +156,35 @@ def test_who_answered_no_sentinel_is_left_out(tmp_path: Path, key: Key) -> None:
     assert score.people[0].dropped.startswith("answered no sentinel")
     assert score.preferences == ()
     assert "nobody's answers count" in score_in_words(score)
+
+
+@pytest.mark.parametrize(
+    ("sentinels", "share", "chance"),
+    [
+        (1, 0.1, "50 %"),
+        (4, 0.1, "6.25 %"),
+        (5, 0.1, None),
+        (10, 0.1, None),
+        (5, 0.2, "18.8 %"),
+        (10, 0.5, "62.3 %"),
+    ],
+)
+def test_the_chance_to_pass_by_luck_is_said_where_it_is_high(
+    sentinels: int, share: float, chance: str | None
+) -> None:
+    """1/2, 1/16, 6/32 and 638/1024 by counting outcomes of fair coins by hand."""
+    said = luck_in_words(sentinels, max_sentinel_errors=share)
+
+    assert said is None if chance is None else said and f"with a chance of {chance}" in said
+
+
+def test_who_met_few_sentinels_makes_the_score_say_so(tmp_path: Path, key: Key) -> None:
+    path = _answer_file(tmp_path, key, 5)
+    rows = json.loads(path.read_text())["answers"][: 10 + 2]
+
+    score = score_answers([read_answers(_write(path, key, rows), key)], key)
+
+    assert any("2 sentinels, none of them wrong at most" in note for note in score.notes)
 
 
 def test_answers_that_stop_halfway_count_and_are_said_to(tmp_path: Path, key: Key) -> None:

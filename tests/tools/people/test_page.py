@@ -187,6 +187,24 @@ class Visit:
             self.press("Space")
         self.wait("#left:enabled")
 
+    def point_at_left(self, off_px: int) -> None:
+        """Move the mouse to so many pixels beside the middle of the left picture."""
+        box = self.page.locator("#left .frame").bounding_box()
+        assert box is not None
+        self.page.mouse.move(box["x"] + box["width"] / 2 + off_px, box["y"] + box["height"] / 2)
+        self.page.evaluate("frame()")
+
+    def outline(self) -> tuple[str, str]:
+        """Return the style of the frames around the pictures on the left and on the right."""
+        found = [
+            self.page.evaluate(
+                "(side) => getComputedStyle(frames[side].querySelector('.frame')).outlineStyle",
+                side,
+            )
+            for side in ("left", "right")
+        ]
+        return found[0], found[1]
+
     def trial_id(self) -> str:
         found = self.page.evaluate("current.trial")
         assert isinstance(found, str)
@@ -335,6 +353,43 @@ def test_a_timed_pair_cannot_be_chosen_before_it_is_covered(visit: Callable[...,
     played.wait(".pair[data-cover=mask]")
     assert played.page.locator("#left .mask").is_visible()
     assert not played.page.locator("#left .shown img").is_visible()
+
+
+@pytest.mark.browser
+def test_a_mouse_that_rests_on_a_picture_marks_neither_side(visit: Callable[..., Visit]) -> None:
+    played = visit(pairs=4, sentinels=0)
+    played.skip_practice()
+
+    played.see()
+    played.point_at_left(0)
+    assert played.outline() == ("none", "none"), "where the mouse came from is not known"
+    played.point_at_left(4)
+    assert played.outline() == ("solid", "none")
+    played.page.mouse.down()
+    played.page.mouse.up()
+    played.see()
+    assert played.answered() == 1
+    played.point_at_left(4)
+    assert played.outline() == ("none", "none"), "the mouse is where it was in the last trial"
+    played.point_at_left(0)
+    assert played.outline() == ("solid", "none")
+
+
+@pytest.mark.browser
+def test_a_mouse_marks_no_side_while_a_timed_pair_is_shown(visit: Callable[..., Visit]) -> None:
+    played = visit(pairs=3, sentinels=0, times_ms=(900,))
+    played.skip_practice()
+    played.wait("#show:visible")
+    played.point_at_left(0)
+    played.press("Space")
+    played.wait(".pair[data-cover=none]")
+
+    played.point_at_left(4)
+
+    assert played.outline() == ("none", "none")
+    assert played.page.inner_text("#status") == "Choose when the pictures are covered."
+    played.wait("#left:enabled")
+    assert played.outline() == ("none", "none"), "what moved before counts for nothing"
 
 
 @pytest.mark.browser

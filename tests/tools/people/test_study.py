@@ -245,6 +245,40 @@ def test_folders_without_a_common_layout_are_refused(systems: tuple[System, ...]
         make_study(StudyRequest((other, systems[1]), partial=True))
 
 
+def test_two_systems_of_the_same_pictures_are_refused(systems: tuple[System, ...]) -> None:
+    copy = replace(systems[0], name="copy")
+
+    with pytest.raises(
+        ValueError, match=r"\(quokka\) and .* \(copy\) hold the same pictures.* of all 12 layouts"
+    ):
+        make_study(StudyRequest((systems[0], systems[1], copy)))
+
+
+def test_pictures_that_two_systems_share_are_counted(systems: tuple[System, ...]) -> None:
+    shared = dict(list(systems[0].files.items())[:5])
+    partly = replace(systems[1], files=systems[1].files | shared)
+
+    study = make_study(StudyRequest((systems[0], partly, systems[2]), pairs=6))
+
+    assert study.same == {("quokka", "zebrafinch"): 5}
+    assert study.layouts == 12
+
+
+def test_a_sentinel_of_two_photographs_is_refused(systems: tuple[System, ...]) -> None:
+    bad = replace(systems[2], name=SPOILT)
+
+    with pytest.raises(ValueError, match=rf"\({PHOTOGRAPH}\) and .* \({SPOILT}\) hold the same"):
+        make_study(StudyRequest(systems, bad=bad))
+
+
+def test_a_poor_system_may_be_the_bad_side_beside_photographs(
+    systems: tuple[System, ...],
+) -> None:
+    bad = replace(systems[0], name=SPOILT)
+
+    assert make_study(StudyRequest(systems, bad=bad, pairs=6)).same == {}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

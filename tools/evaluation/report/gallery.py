@@ -33,6 +33,7 @@ class Gallery:
     Attributes:
         worst: The pictures with the lowest score, the lowest first.
         best: Those with the highest, the highest first.
+        ranked_by: What that score is, e.g. "mean IoU seen by cgnet"; "" where there is none.
         spectra: Name of a row -> (h, w, 3) uint8 RGB, its 2-D mean power spectrum, all on one
             scale of colours.
     """
@@ -40,6 +41,7 @@ class Gallery:
     worst: list[GalleryItem] = field(default_factory=list)
     best: list[GalleryItem] = field(default_factory=list)
     spectra: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
+    ranked_by: str = ""
 
     def __post_init__(self) -> None:
         for row, pixels in self.spectra.items():

@@ -6,9 +6,9 @@ from scenequilt.memory_bank.taxonomy import Taxonomy
 from scenequilt.tools.evaluation.report.gallery import Gallery, GalleryItem
 from scenequilt.tools.evaluation.report.tables import (
     ARROWS_IN_WORDS,
-    COLUMNS_IN_WORDS,
     Table,
     class_table,
+    columns_in_words,
     distribution_table,
     fidelity_table,
     files_table,
@@ -25,6 +25,7 @@ from scenequilt.tools.evaluation.report.tables import (
 from scenequilt.tools.evaluation.report.text_table import escaped, pipe_tables
 from scenequilt.tools.evaluation.report.words import (
     DASH_IN_WORDS,
+    NOTHING_IN_MAIN,
     PERCEPTION_IN_WORDS,
     PROVENANCE_IN_WORDS,
     SEAMS_IN_WORDS,
@@ -32,6 +33,7 @@ from scenequilt.tools.evaluation.report.words import (
     distribution_warnings,
     facts,
     headline,
+    left_out_in_words,
 )
 from scenequilt.tools.evaluation.results import Evaluation
 
@@ -55,11 +57,14 @@ def _blocks(evaluation: Evaluation, gallery: Gallery, taxonomy: Taxonomy) -> Ite
         yield _items([f"{name}: {reason}" for name, reason in evaluation.unmeasured.items()])
     if evaluation.left_out:
         yield f"Left out ({len(evaluation.left_out)}):"
-        yield _items([f"{name}: {reason}" for name, reason in evaluation.left_out.items()])
+        yield _items(left_out_in_words(evaluation))
 
     yield "## Results"
-    yield _with_footnote(main_table(evaluation))
-    yield f"{ARROWS_IN_WORDS} {COLUMNS_IN_WORDS}"
+    if main_table(evaluation).is_empty:
+        yield NOTHING_IN_MAIN
+    else:
+        yield _with_footnote(main_table(evaluation))
+        yield f"{ARROWS_IN_WORDS} {columns_in_words(evaluation)}"
     yield _items([f"{name}: {words}" for name, words in rows_in_words(evaluation)])
     for segmenter in segmenter_names(evaluation):
         yield f"## Layout fidelity seen by {escaped(segmenter)}"
@@ -77,12 +82,15 @@ def _blocks(evaluation: Evaluation, gallery: Gallery, taxonomy: Taxonomy) -> Ite
         (seams_table(evaluation), SEAMS_IN_WORDS),
         (provenance_table(evaluation), PROVENANCE_IN_WORDS),
     ):
-        yield f"## {table.title}"
-        yield _with_footnote(table)
-        yield reading
+        if not table.is_empty:
+            yield f"## {table.title}"
+            yield _with_footnote(table)
+            yield reading
     for heading, items in (("Worst pictures", gallery.worst), ("Best pictures", gallery.best)):
         if items:
             yield f"## {heading}"
+            if gallery.ranked_by:
+                yield escaped(f"By {gallery.ranked_by}.")
             yield _pictures(items)
     yield "## Rules"
     yield _items([f"{name}: {rule}" for name, rule in evaluation.rules.items()])
@@ -107,5 +115,6 @@ def _items(sentences: Sequence[str]) -> str:
 
 
 def _with_footnote(table: Table) -> str:
+    table = table.without_empty_columns()
     text = pipe_tables(table)
     return f"{text}\n\n{DASH_IN_WORDS}" if table.has_dashes else text

@@ -19,13 +19,13 @@ from scenequilt.tools.evaluation.report.rounding import aligned, in_digits
 from scenequilt.tools.evaluation.report.tables import (
     ARROWS,
     ARROWS_IN_WORDS,
-    COLUMNS_IN_WORDS,
+    CALIBRATION_ROWS,
     REAL,
-    ROWS_IN_WORDS,
     Cell,
     Column,
     Table,
     class_table,
+    columns_in_words,
     distribution_table,
     fidelity_table,
     figure,
@@ -46,6 +46,7 @@ from scenequilt.tools.evaluation.report.words import (
     DASH_IN_WORDS,
     DISTRIBUTION_IN_WORDS,
     FIDELITY_IN_WORDS,
+    NOTHING_IN_MAIN,
     PERCEPTION_IN_WORDS,
     PROVENANCE_IN_WORDS,
     SEAMS_IN_WORDS,
@@ -53,6 +54,7 @@ from scenequilt.tools.evaluation.report.words import (
     distribution_warnings,
     facts,
     headline,
+    left_out_in_words,
 )
 from scenequilt.tools.evaluation.results import Evaluation, Interval
 
@@ -110,17 +112,21 @@ def _sections(evaluation: Evaluation, gallery: Gallery, taxonomy: Taxonomy) -> I
     if network_names(evaluation):
         body = _distribution(evaluation)
         yield _Section("distribution", "Distribution", "Distribution", body)
-    yield _Section(
-        "perception",
-        "Distance to the photographs, picture by picture",
-        "Perception",
-        _perception(evaluation),
-    )
-    yield _Section("spectrum", "Mean power spectrum", "Spectrum", _spectrum(evaluation, gallery))
-    yield _Section(
-        "seams", "Seams", "Seams", _reading(SEAMS_IN_WORDS) + _table(seams_table(evaluation))
-    )
-    yield _Section("provenance", "Provenance", "Provenance", _provenance(evaluation))
+    if not perception_table(evaluation).is_empty:
+        yield _Section(
+            "perception",
+            "Distance to the photographs, picture by picture",
+            "Perception",
+            _perception(evaluation),
+        )
+    if gallery.spectra or any(row.spectrum.radial for row in evaluation.rows):
+        body = _spectrum(evaluation, gallery)
+        yield _Section("spectrum", "Mean power spectrum", "Spectrum", body)
+    if not seams_table(evaluation).is_empty:
+        body = _reading(SEAMS_IN_WORDS) + _table(seams_table(evaluation))
+        yield _Section("seams", "Seams", "Seams", body)
+    if not provenance_table(evaluation).is_empty:
+        yield _Section("provenance", "Provenance", "Provenance", _provenance(evaluation))
     if gallery.worst or gallery.best or evaluation.rows[0].each:
         body = _pictures(evaluation, gallery)
         yield _Section("pictures", "Worst and best pictures", "Pictures", body)
@@ -135,8 +141,8 @@ def _notices(evaluation: Evaluation) -> str:
         reasons = [f"{name}: {reason}" for name, reason in evaluation.unmeasured.items()]
         blocks.append(_notice("Not measured", reasons, "notice quiet"))
     if evaluation.left_out:
-        reasons = [f"{name}: {reason}" for name, reason in evaluation.left_out.items()]
-        count = len(reasons)
+        reasons = left_out_in_words(evaluation)
+        count = len(evaluation.left_out)
         blocks.append(
             f"<details><summary>Left out: {count:,} {'layout' if count == 1 else 'layouts'}"
             f"</summary>{_notice('Left out', reasons, 'notice quiet')}</details>"
@@ -154,10 +160,11 @@ def _results(evaluation: Evaluation) -> str:
         f"<dt>{_text(name)}</dt><dd>{_text(words)}</dd>"
         for name, words in rows_in_words(evaluation)
     )
+    reading = f"{ARROWS_IN_WORDS} {columns_in_words(evaluation)}"
     return "\n".join(
         [
             _table(main_table(evaluation)),
-            _reading(f"{ARROWS_IN_WORDS} {COLUMNS_IN_WORDS}"),
+            _reading(NOTHING_IN_MAIN if main_table(evaluation).is_empty else reading),
             f'<dl class="rows">{rows}</dl>',
         ]
     )
@@ -314,7 +321,7 @@ def _provenance(evaluation: Evaluation) -> str:
 
 
 def _pictures(evaluation: Evaluation, gallery: Gallery) -> str:
-    parts = []
+    parts = [_reading(f"By {gallery.ranked_by}.")] if gallery.ranked_by else []
     for heading, items in (("Worst", gallery.worst), ("Best", gallery.best)):
         if items:
             parts.append(f"<h3>{heading}</h3>" + "".join(_item(item) for item in items))
@@ -360,7 +367,13 @@ def _table(table: Table, *, kind: str = "scroll") -> str:
     Args:
         table: The table.
         kind: Classes of the box.
+
+    Returns:
+        Without the columns in which nothing was measured; "" where that is all of them.
     """
+    table = table.without_empty_columns()
+    if not table.columns[1:]:
+        return ""
     lines_are_rows = table.columns[0].heading == "row"
     texts = [
         aligned(
@@ -379,7 +392,7 @@ def _table(table: Table, *, kind: str = "scroll") -> str:
             _cell(cell, texts[place][number], table.columns[place].heading, place, table)
             for place, cell in enumerate(line)
         )
-        mark = ' class="system"' if lines_are_rows and line[0].text not in ROWS_IN_WORDS else ""
+        mark = ' class="system"' if lines_are_rows and line[0].text not in CALIBRATION_ROWS else ""
         body.append(f"<tr{mark}>{cells}</tr>")
     footnote = f'<p class="footnote">{_text(DASH_IN_WORDS)}</p>' if table.has_dashes else ""
     return (

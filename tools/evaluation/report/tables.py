@@ -31,14 +31,11 @@ ARROWS_IN_WORDS = (
     "bounds with 95 %."
 )
 
-COLUMNS_IN_WORDS = (
-    "of real is the share of the photographs' mIoU; spectrum the distance of the mean radial power "
-    "spectrum to theirs; seams the gradient energy where segments meet, as a share of the energy "
-    "at the borders of classes in photographs."
-)
-
 REAL = "real"
 """Name of the row of the photographs."""
+
+LEAST_IOU = 0.05
+"""Of a class that a segmenter finds less of in the photographs there is no share of theirs."""
 
 LPIPS_HEADS = ("alexnet", "vgg16")
 """Names of the networks with heads, for tables in which none was measured."""
@@ -49,9 +46,11 @@ ROWS_IN_WORDS = {
         "distribution, one half of them against the other"
     ),
     "jpeg30": "the photographs after JPEG compression at quality 30, right in every shape",
-    "nearest": "for each layout the photograph of the bank that agrees best with it, copied whole",
-    "random": "random segments of the right class pasted where the layout asks for one",
 }
+"""What rows are that are the same in every evaluation; the others say it in their titles."""
+
+CALIBRATION_ROWS = (*ROWS_IN_WORDS, "nearest", "random")
+"""Names of the rows that are no system's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +107,24 @@ class Table:
         """True if something in it was not measured."""
         return any(cell.text == DASH for line in self.lines for cell in line)
 
+    @property
+    def is_empty(self) -> bool:
+        """True if nothing in it was measured."""
+        return not self.without_empty_columns().columns[1:]
+
+    def without_empty_columns(self) -> "Table":
+        """Return the table with its names and those columns in which something was measured."""
+        kept = [
+            place
+            for place in range(len(self.columns))
+            if place == 0 or any(line[place].text != DASH for line in self.lines)
+        ]
+        return Table(
+            self.title,
+            tuple(self.columns[place] for place in kept),
+            tuple(tuple(line[place] for place in kept) for line in self.lines),
+        )
+
 
 RowFigure = Callable[[RowFigures], Cell]
 
@@ -152,7 +169,7 @@ def main_table(evaluation: Evaluation) -> Table:
 
 def systems_of(evaluation: Evaluation) -> list[RowFigures]:
     """Return the rows of the systems that are judged: those that are no calibration, else the first."""
-    systems = [row for row in evaluation.rows if row.name not in ROWS_IN_WORDS]
+    systems = [row for row in evaluation.rows if row.name not in CALIBRATION_ROWS]
     return systems or evaluation.rows[:1]
 
 
@@ -163,7 +180,31 @@ def systems_title(evaluation: Evaluation) -> str:
 
 def rows_in_words(evaluation: Evaluation) -> list[tuple[str, str]]:
     """Return what each row of an evaluation is, as (name, words)."""
-    return [(row.name, ROWS_IN_WORDS.get(row.name, row.title)) for row in evaluation.rows]
+    return [
+        (row.name, ROWS_IN_WORDS.get(row.name, row.title.removeprefix(f"{row.name}: ")))
+        for row in evaluation.rows
+    ]
+
+
+def columns_in_words(evaluation: Evaluation) -> str:
+    """Return what the columns of the main table hold."""
+    return (
+        "of real is the share of the photographs' mIoU; spectrum the distance of the mean radial "
+        "power spectrum to theirs; seams the gradient energy where segments meet, as a share of the "
+        f"energy at the borders of classes in photographs. {seams_at_classes(evaluation)}"
+    ).rstrip()
+
+
+def seams_at_classes(evaluation: Evaluation) -> str:
+    """Return of which rows seams are those at borders of classes; "" where of none."""
+    names = [
+        row.name
+        for row in evaluation.rows
+        if row.seams.ownership is None and row.seams.of_real is not None
+    ]
+    if not names:
+        return ""
+    return f"Seams of {', '.join(names)}, where no two owners are known to meet: at class borders."
 
 
 def fidelity_table(evaluation: Evaluation, segmenter: str) -> Table:
@@ -214,8 +255,9 @@ def class_table(
         measure: "iou", or "accuracy": the share of a class's pixels.
 
     Returns:
-        The table. After each system, where there are photographs, stands its share of theirs.
-        Classes that the taxonomy does not name come last.
+        The table. After each system, where there are photographs, stands its share of theirs, but
+        for classes of which the segmenter finds next to nothing in them. Classes that the taxonomy
+        does not name come last.
     """
     scores = [_score(row, segmenter, against) for row in evaluation.rows]
     figures = [{} if score is None else getattr(score, measure) for score in scores]
@@ -225,14 +267,10 @@ def class_table(
         colors = {entry.name: entry.color for entry in taxonomy.classes}
         order = {name: position for position, name in enumerate(colors)}
         names.sort(key=lambda name: order.get(name, len(order)))
-    real: dict[str, float] = next(
-        (
-            by_class
-            for row, by_class in zip(evaluation.rows, figures, strict=True)
-            if row.name == REAL
-        ),
-        {},
-    )
+    real: dict[str, float] = {}
+    for row, score, by_class in zip(evaluation.rows, scores, figures, strict=True):
+        if row.name == REAL and score is not None:
+            real = {name: by_class[name] for name, iou in score.iou.items() if iou >= LEAST_IOU}
     systems = systems_of(evaluation)
     shared = [bool(real) and row in systems and row.name != REAL for row in evaluation.rows]
     columns = [Column("class", number=False)]
@@ -281,7 +319,7 @@ def perception_table(evaluation: Evaluation) -> Table:
     columns += [
         (Column("SSIM", "higher"), lambda row: figure(row.perception.ssim)),
         (Column("PSNR dB", "higher"), lambda row: figure(row.perception.psnr_db)),
-        (Column("pairs"), lambda row: figure(row.perception.pairs)),
+        (Column("pairs"), lambda row: figure(row.perception.pairs or None)),
     ]
     if any(row.perception.variant_pairs for row in evaluation.rows):
         columns += [
@@ -347,6 +385,8 @@ def provenance_table(evaluation: Evaluation) -> Table:
 def pictures_table(evaluation: Evaluation) -> Table:
     """Return the figures of every picture of the first row."""
     row = evaluation.rows[0]
+    # The figure of a picture is of the first network with heads.
+    head = next(iter(row.perception.lpips), "")
     lines = tuple(
         (
             Cell(each.name),
@@ -365,7 +405,7 @@ def pictures_table(evaluation: Evaluation) -> Table:
             Column("layout", number=False),
             Column("mIoU", "higher"),
             Column("pixel acc.", "higher"),
-            Column("LPIPS", "lower"),
+            Column(f"LPIPS {head}".rstrip(), "lower"),
             Column("nearest photograph", number=False),
         ),
         lines,

@@ -5,22 +5,28 @@ from pathlib import Path
 
 from scenequilt.tools.evaluation.report.rounding import DASH, interval_in_digits
 from scenequilt.tools.evaluation.report.tables import (
+    LEAST_IOU,
     REAL,
     figure,
     main_table,
     network_names,
+    provenance_table,
+    seams_at_classes,
     segmenter_names,
     systems_of,
 )
 from scenequilt.tools.evaluation.report.text_table import plain_tables
 from scenequilt.tools.evaluation.results import Evaluation, RowFigures
 
-DASH_IN_WORDS = f"{DASH} not measured, or without meaning for that row."
+DASH_IN_WORDS = f"{DASH} not measured, or without meaning there."
+
+NOTHING_IN_MAIN = "None of the figures by which systems are compared was measured."
 
 FIDELITY_IN_WORDS = (
     "A segmenter looks at each picture; what it sees is compared with the layout that was asked "
     "for and, where a record of it came along, with the layout that is true of the picture "
-    "(delivered). of real is mIoU as a share of the photographs'."
+    "(delivered). of real is mIoU as a share of the photographs'; a class has none where the "
+    f"segmenter's IoU in the photographs is below {LEAST_IOU}."
 )
 
 DISTRIBUTION_IN_WORDS = (
@@ -31,7 +37,7 @@ DISTRIBUTION_IN_WORDS = (
 
 PERCEPTION_IN_WORDS = (
     "Means over the pairs of a picture and the photograph whose layout it shows; between variants "
-    "of one layout, higher LPIPS is more diverse. A system that is free to choose another street "
+    "of one layout, higher LPIPS is more diverse. A system that is free to choose another scene "
     "of the same layout is not meant to reach the photograph itself."
 )
 
@@ -68,8 +74,8 @@ def _sentence(evaluation: Evaluation, system: RowFigures) -> str:
     fidelity = system.fidelity[0]
     value, bounds = interval_in_digits(fidelity.requested.mean_iou)
     text = (
-        f"In the pictures of {system.name}, {fidelity.segmenter} sees the requested layout with "
-        f"a mean IoU of {value}"
+        f"In the pictures of {system.name}, the segmenter {fidelity.segmenter} finds the requested "
+        f"layout with a mean IoU of {value}"
     )
     if bounds:
         text += f" ({bounds} with 95 %)"
@@ -82,7 +88,7 @@ def _sentence(evaluation: Evaluation, system: RowFigures) -> str:
     if fidelity.of_real is None or not ceilings:
         return f"{text}."
     share, ceiling = figure(fidelity.of_real).text, interval_in_digits(ceilings[0])[0]
-    return f"{text}, {share} of what it reaches in the photographs ({ceiling})."
+    return f"{text}, that is {share} times what it reaches in the photographs ({ceiling})."
 
 
 def facts(evaluation: Evaluation) -> list[tuple[str, str]]:
@@ -127,8 +133,14 @@ def evaluation_in_words(evaluation: Evaluation, out: Path) -> str:
     ]
     if headline(evaluation):
         lines.append(headline(evaluation))
-    lines += ["", plain_tables(main_table(evaluation)), ""]
     lines += [f"warning: {warning}" for warning in evaluation.warnings]
+    table = main_table(evaluation)
+    if table.is_empty:
+        lines.append(NOTHING_IN_MAIN)
+        table = provenance_table(evaluation)
+    lines += ["", plain_tables(table.without_empty_columns()), ""]
+    if seams_at_classes(evaluation):
+        lines.append(seams_at_classes(evaluation))
     lines += _listed("not measured", evaluation.unmeasured)
     lines += _listed("left out", evaluation.left_out)
     lines += [
@@ -137,6 +149,15 @@ def evaluation_in_words(evaluation: Evaluation, out: Path) -> str:
         f"record  {(out / 'metrics.json').resolve()}",
     ]
     return "\n".join(lines)
+
+
+def left_out_in_words(evaluation: Evaluation, at_most: int = 10) -> list[str]:
+    """Return a line for each of the first that were left out, and how many more there are."""
+    names = evaluation.left_out
+    lines = [f"{name}: {reason}" for name, reason in list(names.items())[:at_most]]
+    if len(names) > at_most:
+        lines.append(f"and {len(names) - at_most:,} more, all of them in metrics.json")
+    return lines
 
 
 def _listed(what: str, reasons: Mapping[str, str], at_most: int = 5) -> list[str]:

@@ -51,6 +51,38 @@ def test_an_evaluation_with_nothing_measured_has_a_report(
 
     assert "FID: no Inception-v3 weights were given" in text
     assert "nan" not in text.lower()
+    assert "–" not in text
+    assert [line for line in text.splitlines() if line.startswith("## ")] == [
+        "## What was judged", "## Results", "## Rules", "## Files", "## Libraries",
+    ]  # fmt: skip
+
+
+def test_a_long_list_of_what_was_left_out_is_cut_with_a_count(
+    evaluation: Evaluation, gallery: Gallery, taxonomy: Taxonomy
+) -> None:
+    many = {f"layout{number}": "no picture" for number in range(40)}
+
+    text = report_md(replace(evaluation, left_out=many), gallery, taxonomy)
+
+    assert text.count(": no picture\n") == 10
+    assert "Left out (40):" in text
+    assert "- and 30 more, all of them in metrics.json" in text
+
+
+def test_warnings_stand_before_the_main_table(
+    evaluation: Evaluation, gallery: Gallery, taxonomy: Taxonomy
+) -> None:
+    text = report_md(evaluation, gallery, taxonomy)
+
+    assert text.index("- 101 pictures: distances between sets") < text.index("| row ")
+
+
+def test_the_report_says_by_what_pictures_are_the_worst(
+    evaluation: Evaluation, gallery: Gallery, taxonomy: Taxonomy
+) -> None:
+    text = report_md(evaluation, replace(gallery, ranked_by="LPIPS alexnet"), taxonomy)
+
+    assert "## Worst pictures\n\nBy LPIPS alexnet.\n\n- 0006R0_f01200" in text
 
 
 def test_warnings_reasons_and_hashes_stand_in_the_report(

@@ -9,12 +9,15 @@ from scenequilt.tools.evaluation.report.rounding import DASH
 from scenequilt.tools.evaluation.report.tables import (
     Table,
     class_table,
+    columns_in_words,
     distribution_table,
     fidelity_table,
     main_table,
     perception_table,
     pictures_table,
     provenance_table,
+    rows_in_words,
+    seams_at_classes,
     seams_table,
     spectrum_table,
 )
@@ -124,16 +127,53 @@ def test_every_system_has_its_share_of_the_photographs(evaluation: Evaluation) -
     assert headings.count("of real") == 2
 
 
-def test_a_class_that_photographs_never_show_has_no_share(evaluation: Evaluation) -> None:
+@pytest.mark.parametrize(("iou", "is_shared"), [(0.0, False), (0.049, False), (0.05, True)])
+def test_a_class_that_is_hardly_found_in_photographs_has_no_share(
+    evaluation: Evaluation, iou: float, is_shared: bool
+) -> None:
     real = evaluation.rows[1]
     score = real.fidelity[0].requested
-    unseen = replace(score, iou={**score.iou, "pole": 0.0})
+    unseen = replace(score, iou={**score.iou, "pole": iou})
     fidelity = [replace(real.fidelity[0], requested=unseen), real.fidelity[1]]
     rows = [evaluation.rows[0], replace(real, fidelity=fidelity)]
 
-    pole = texts(class_table(replace(evaluation, rows=rows), QUOTED), 2)
+    for measure in ("iou", "accuracy"):
+        table = class_table(replace(evaluation, rows=rows), QUOTED, measure=measure)
+        assert (texts(table, 2)["of real"] != DASH) == is_shared
+        assert texts(table, 3)["of real"] != DASH
 
-    assert pole["of real"] == DASH
+
+def test_columns_in_which_nothing_was_measured_are_left_out(
+    evaluation: Evaluation, bare: Evaluation
+) -> None:
+    fidelity = fidelity_table(replace(evaluation, rows=evaluation.rows[2:3]), QUOTED)
+    headings = [column.heading for column in fidelity.without_empty_columns().columns]
+
+    assert headings == ["row", "mIoU", "of real", "mean acc.", "pixel acc.", "pixels"]
+    assert not fidelity.is_empty
+    assert main_table(bare).is_empty
+    assert perception_table(bare).is_empty
+
+
+def test_rows_without_ownership_maps_say_where_their_seams_are(
+    evaluation: Evaluation, bare: Evaluation
+) -> None:
+    assert seams_at_classes(evaluation) == (
+        "Seams of real, jpeg30, nearest, random, where no two owners are known to meet: at class "
+        "borders."
+    )
+    assert seams_at_classes(evaluation) in columns_in_words(evaluation)
+    assert seams_at_classes(bare) == ""
+
+
+def test_rows_say_in_their_titles_where_they_come_from(evaluation: Evaluation) -> None:
+    named = replace(evaluation.rows[0], title="closed form: the pictures in made")
+    words = dict(rows_in_words(replace(evaluation, rows=[named, *evaluation.rows[1:]])))
+
+    assert words["closed form"] == "the pictures in made"
+    assert words["nearest"] == "Nearest photograph of the bank"
+    assert words["random"] == "Random segments of the same class"
+    assert words["real"].startswith("the photographs themselves, judged the same way")
 
 
 def test_a_row_without_delivered_layouts_has_dashes_there(evaluation: Evaluation) -> None:

@@ -15,8 +15,9 @@ from scenequilt.tools.evaluation.results import Evaluation, Interval
 
 def test_the_headline_compares_the_system_with_the_photographs(evaluation: Evaluation) -> None:
     assert headline(evaluation) == (
-        "In the pictures of closed form, cgnet 0016E5+0001TP sees the requested layout with a mean "
-        "IoU of 0.557 (0.543–0.570 with 95 %), 0.880 of what it reaches in the photographs (0.633)."
+        "In the pictures of closed form, the segmenter cgnet 0016E5+0001TP finds the requested "
+        "layout with a mean IoU of 0.557 (0.543–0.570 with 95 %), that is 0.880 times what it "
+        "reaches in the photographs (0.633)."
     )
 
 
@@ -51,6 +52,24 @@ def test_the_text_names_counts_size_figures_and_the_report(
     )
     assert "nearest      0.392 (0.378–0.405)      0.620" in text
     assert f"report  {tmp_path / 'report.html'}" in text
+
+
+def test_warnings_stand_before_the_table(evaluation: Evaluation, tmp_path: Path) -> None:
+    text = evaluation_in_words(evaluation, tmp_path)
+
+    assert text.index("warning: 101 pictures") < text.index("row  ")
+
+
+def test_where_nothing_can_be_compared_provenance_is_shown(
+    evaluation: Evaluation, bare: Evaluation, tmp_path: Path
+) -> None:
+    row = replace(bare.rows[0], provenance=evaluation.rows[0].provenance)
+
+    text = evaluation_in_words(replace(bare, rows=[row]), tmp_path)
+
+    assert "None of the figures by which systems are compared was measured." in text
+    assert "synthesised" in text
+    assert "SSIM" not in text
 
 
 def test_the_text_says_what_is_missing_and_why(evaluation: Evaluation, tmp_path: Path) -> None:
@@ -101,7 +120,7 @@ def test_every_system_is_named(evaluation: Evaluation, tmp_path: Path) -> None:
     text = evaluation_in_words(both, tmp_path)
 
     assert "SPADE of the authors: 99 pictures of 101 layouts" in text
-    assert headline(both).count("sees the requested layout") == 2
+    assert headline(both).count("finds the requested layout") == 2
     assert "In the pictures of spade, " in headline(both)
     assert ("pictures", "101, 99") in facts(both)
     assert systems_title(both) == f"{first.title}, SPADE of the authors"
