@@ -73,9 +73,9 @@ def warp_segment(
 ) -> WarpedPatch:
     """Read colour and mask of a crop where a matrix says each layout pixel comes from.
 
-    Whole-pixel shifts copy. Otherwise colour is interpolated over eight source pixels (Lanczos),
-    after averaging where a layout pixel covers two or more, and the mask is set where at least half
-    of the bilinearly interpolated mask is.
+    Whole-pixel shifts copy. Otherwise colour is interpolated bicubically, after averaging where a
+    layout pixel covers two source pixels or more, and the mask is set where at least half of the
+    bilinearly interpolated mask is.
 
     Args:
         color: (h, w, 3) uint8 RGB over crop_box.
@@ -95,7 +95,7 @@ def warp_segment(
     reduced_hw, patch = _patch_map(crop_box, source_from_target, box)
     if reduced_hw != mask.shape:
         color = np.asarray(cv2.resize(color, reduced_hw[::-1], interpolation=cv2.INTER_AREA))
-    warped = _read(color, patch, size_of(box), cv2.INTER_LANCZOS4, cv2.BORDER_REPLICATE)
+    warped = _read(color, patch, size_of(box), cv2.INTER_CUBIC, cv2.BORDER_REPLICATE)
     return WarpedPatch(box, warped, _warp_soft(mask, reduced_hw, patch, box))
 
 

@@ -256,3 +256,20 @@ def test_bad_arguments_are_refused_by_name(
 
     assert "'car=much' is no favor; give CLASS or CLASS=W" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_a_contact_sheet_is_written_over_nothing(toytown_dataset: Path, tmp_path: Path) -> None:
+    photograph, notes = tmp_path / "holiday.jpg", tmp_path / "holiday.png"
+    for path in (photograph, notes):
+        path.write_bytes(b"mine")
+    arguments = [toytown_dataset, "--out", tmp_path / "set", "--count", 1, "--contact-sheet"]
+
+    with pytest.raises(ValueError, match=r"holiday\.jpg: the contact sheet is a PNG"):
+        _run(*arguments, photograph)
+    with pytest.raises(ValueError, match=r"holiday\.png: is there already; .* --force replaces it"):
+        _run(*arguments, notes)
+    with pytest.raises(ValueError, match=r"nowhere/sheet\.png: its folder is not there"):
+        _run(*arguments, tmp_path / "nowhere" / "sheet.png")
+
+    assert photograph.read_bytes() == notes.read_bytes() == b"mine"
+    assert not (tmp_path / "set").exists()

@@ -93,6 +93,7 @@ def run_layouts(args: argparse.Namespace) -> Outcome:
     for name in settings.favor or {}:
         reader.taxonomy.class_id(name)
     refuse_other_folder(args.out, force=args.force)
+    _refuse_sheet(args.contact_sheet, force=args.force)
     with progress_bar("looking at layouts", "layouts") as progress:
         statistics = learn_statistics(layouts, progress=progress)
     factory = LayoutFactory(statistics, layouts, settings)
@@ -122,6 +123,20 @@ def run_layouts(args: argparse.Namespace) -> Outcome:
     if args.json:
         return Outcome(json.dumps(_as_json(args.out, report, warnings), indent=1), status)
     return Outcome(_in_words(args, len(layouts), report, warnings), status)
+
+
+def _refuse_sheet(sheet: Path | None, *, force: bool) -> None:
+    """Refuse to write the contact sheet over something else, or where it cannot be written."""
+    if sheet is None:
+        return
+    if sheet.suffix.lower() != ".png":
+        raise ValueError(f"{sheet}: the contact sheet is a PNG; give --contact-sheet FILE.png")
+    if sheet.exists() and not (force and sheet.is_file()):
+        raise ValueError(
+            f"{sheet}: is there already; choose another --contact-sheet, or --force replaces it"
+        )
+    if not sheet.resolve().parent.is_dir():
+        raise ValueError(f"{sheet}: its folder is not there; make it, or choose another file")
 
 
 def _warnings(

@@ -74,7 +74,7 @@ class ComposeChoices:
         search: "auto", "exact" or "faiss".
         k: Candidates a query, or None for the default.
         repair: What to do with values in label files that are no ids.
-        exclude_own: Leave the photograph out whose own label map a layout is.
+        exclude_own: Leave the photographs out that a layout is the label map of, or was derived from.
 
     Raises:
         ValueError: If seed or variants is no whole number, or too small.
