@@ -224,6 +224,17 @@ def test_several_systems_stand_in_one_table(street: Path, street_segmenter: Path
     assert "copies" in outcome.text
 
 
+def test_systems_may_be_given_one_by_one(street: Path) -> None:
+    shutil.copytree(street / "images", street / "copies")
+
+    evaluate(
+        street, "--generated", street / "made", "--name", "ours", "--generated", street / "copies",
+        "--name", "theirs",
+    )  # fmt: skip
+
+    assert [row["name"] for row in metrics(street)["rows"]][:2] == ["ours", "theirs"]
+
+
 def test_a_run_of_compose_brings_its_layouts_and_its_record(
     run_command: Run, toytown_bank: Path, toytown_layouts: list[Path], tmp_path: Path
 ) -> None:
@@ -287,6 +298,11 @@ def _somebody_elses(street: Path) -> None:
     (street.parent / "report" / "thesis.tex").write_text("x")
 
 
+def _cut_off(street: Path) -> None:
+    path = street / "made" / "dusk.png"
+    path.write_bytes(path.read_bytes()[:-40])
+
+
 def _nothing(street: Path) -> None:
     """Leave everything as it is."""
 
@@ -339,6 +355,9 @@ def _nothing(street: Path) -> None:
         (_nothing, ("--name", "labels"), "--name 'labels' is taken by .*the label maps"),
         (_nothing, ("--name", "a", "b"), "--name is given 2 times for 1 folders"),
         (_somebody_elses, (), "report: not empty and no folder of an earlier evaluation"),
+        (_nothing, ("--out", "{street}/classes.json/report"), "cannot be written .*another --out"),
+        (_nothing, ("--size", "8x8"), "--size is 8x8, expected at least 11 pixels a side"),
+        (_cut_off, (), r"made/dusk\.png: picture is damaged .*--partial"),
         (_nothing, ("--shown", "-1"), "--shown is -1, expected at least 0"),
     ],
 )

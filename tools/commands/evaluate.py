@@ -25,12 +25,12 @@ def add_evaluate_command(commands: "Commands") -> None:
         "left something out (it is named), 2 if refused.",
     )
     parser.add_argument(
-        "--generated", type=Path, nargs="+", required=True, metavar="DIR",
+        "--generated", type=Path, nargs="+", action="extend", required=True, metavar="DIR",
         help="pictures named as the label maps (NAME.png, or NAME/00.png, NAME/01.png for variants), "
         "or a run of compose; several systems of the same layouts make one table",
     )  # fmt: skip
     parser.add_argument(
-        "--name", nargs="+", default=[], metavar="NAME",
+        "--name", nargs="+", action="extend", default=[], metavar="NAME",
         help="of the systems in the table, one a folder (default: the folders' names)",
     )  # fmt: skip
     parser.add_argument(
@@ -108,6 +108,7 @@ def run_evaluate(args: argparse.Namespace) -> Outcome:
     from scenequilt.tools.evaluation.report.write import (
         metrics_json,
         refuse_other_folder,
+        try_folder,
         write_report,
     )
     from scenequilt.tools.evaluation.run import EvaluationRequest, run_evaluation
@@ -131,6 +132,7 @@ def run_evaluate(args: argparse.Namespace) -> Outcome:
         shown=args.shown,
     )
     refuse_other_folder(args.out, force=args.force)
+    try_folder(args.out)
     keep_freed_buffers()
     with progress_bars("items") as progress:
         result = run_evaluation(request, progress=progress)

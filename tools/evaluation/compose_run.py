@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 from scenequilt.memory_bank.datasets.files import decode_ids, read_photograph, read_raster
 from scenequilt.memory_bank.errors import DatasetError
 from scenequilt.memory_bank.taxonomy import Taxonomy, read_taxonomy
-from scenequilt.tools.output.run_folder import RUN_FORMAT, RUN_VERSION
+from scenequilt.tools.evaluation.picture_files import in_words
+from scenequilt.tools.output.run_folder import PAGE_FOLDER, RUN_FORMAT, RUN_VERSION
+
+RUN_MARKS = ("manifest.jsonl", "failures.csv", PAGE_FOLDER)
+"""What a folder has that is a run's, whether or not its run.json can be read."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,8 @@ class ComposeRun:
         variants: Pictures it was asked for of each.
         pictures: Its pictures by layout, variants in order; layouts without a picture are absent.
         failures: What the run says of layouts without a picture, by name.
+        damage: What is wrong with its manifest, in words; "" if nothing is.
+        unlisted: Pictures of it on disk that the manifest does not list, e.g. "street/01".
     """
 
     path: Path
@@ -98,16 +104,46 @@ class ComposeRun:
     variants: int
     pictures: Mapping[str, tuple[RunPicture, ...]]
     failures: Mapping[str, str]
+    damage: str = ""
+    unlisted: tuple[str, ...] = ()
+
+    def refuse_damage(self) -> None:
+        """Refuse a run whose manifest is damaged.
+
+        Raises:
+            DatasetError: With what is wrong, and the remedy.
+        """
+        if self.damage:
+            raise DatasetError(
+                f"{self.damage}; compose --resume, with the arguments of the run, writes it anew"
+            )
 
     def why_missing(self, layout: str) -> str:
         """Say why there is no picture of a layout."""
+        if any(name.rpartition("/")[0] == layout for name in self.unlisted):
+            return f"{self.damage}; compose --resume writes it anew"
         return self.failures.get(layout, "the run ended before it; go on with it by --resume")
 
 
 def is_compose_run(folder: Path) -> bool:
-    """Return True if a folder is that of a run: its run.json says so."""
+    """Return True if a folder is that of a run: its run.json says so.
+
+    Raises:
+        DatasetError: If it holds what runs hold, but no run.json that can be read: its pictures
+            would be taken for those of a plain folder, previews included.
+    """
     plan = _read_plan(folder)
-    return plan is not None and plan.get("format") == RUN_FORMAT
+    if plan is not None and plan.get("format") == RUN_FORMAT:
+        return True
+    marks = [name for name in RUN_MARKS if (folder / name).exists()]
+    if marks:
+        what = "cannot be read" if (folder / "run.json").exists() else "is missing"
+        raise DatasetError(
+            f"{folder}: looks like a run of compose (it has {', '.join(marks)}), but its run.json "
+            f'{what}; expected JSON with format "{RUN_FORMAT}": restore it, or give the folders of '
+            "pictures alone"
+        )
+    return False
 
 
 def open_compose_run(folder: Path) -> ComposeRun:
@@ -131,6 +167,8 @@ def open_compose_run(folder: Path) -> ComposeRun:
         taxonomy = read_taxonomy(folder / "classes.json")
         layouts = [(str(layout["name"]), str(layout["path"])) for layout in plan["layouts"]]
         bank = plan.get("bank") or {}
+        pictures = _read_pictures(folder, taxonomy)
+        unlisted = _unlisted(folder, [name for name, _ in layouts], pictures)
         return ComposeRun(
             path=folder,
             program=str(plan.get("program", "")),
@@ -139,8 +177,10 @@ def open_compose_run(folder: Path) -> ComposeRun:
             bank_fingerprint=str(bank.get("fingerprint", "")),
             asked=tuple(name for name, _ in layouts),
             variants=int((plan.get("choices") or {}).get("variants", 1)),
-            pictures=_read_pictures(folder, taxonomy),
+            pictures=pictures,
             failures=_read_failures(folder, layouts),
+            damage=_damage(folder, sum(map(len, pictures.values())), unlisted),
+            unlisted=unlisted,
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise DatasetError(
@@ -176,6 +216,37 @@ def _read_pictures(folder: Path, taxonomy: Taxonomy) -> dict[str, tuple[RunPictu
         layout: tuple(pictures[variant] for variant in sorted(pictures))
         for layout, pictures in found.items()
     }
+
+
+def _unlisted(
+    folder: Path, asked: list[str], pictures: Mapping[str, tuple[RunPicture, ...]]
+) -> tuple[str, ...]:
+    """Return the pictures of a run on disk that its manifest does not list, sorted."""
+    listed = {picture.name for of_layout in pictures.values() for picture in of_layout}
+    there = [
+        f"{layout}/{path.parent.name}"
+        for layout in asked
+        for path in (folder / layout).glob("*/image.png")
+        if path.parent.name.isdecimal()
+    ]
+    return tuple(sorted(set(there) - listed))
+
+
+def _damage(folder: Path, listed: int, unlisted: tuple[str, ...]) -> str:
+    """Say what is wrong with a manifest: it is cut off, or lists fewer pictures than there are."""
+    manifest = folder / "manifest.jsonl"
+    content = manifest.read_bytes() if manifest.is_file() else b""
+    wrong = []
+    if not manifest.is_file() and unlisted:
+        wrong.append("it is missing")
+    if content and not content.endswith(b"\n"):
+        wrong.append("its last line is cut off")
+    if unlisted:
+        wrong.append(
+            f"it lists {listed} of {listed + len(unlisted)} pictures that are on disk (not "
+            f"{in_words(unlisted)})"
+        )
+    return f"{manifest}: the manifest is damaged: {' and '.join(wrong)}" if wrong else ""
 
 
 def _read_failures(folder: Path, layouts: list[tuple[str, str]]) -> dict[str, str]:

@@ -8,6 +8,9 @@ _SIGMA_PX = 1.5
 _REACH_PX = 5
 """Of the Gaussian window to each side: 11 pixels in all."""
 
+LEAST_SIDE_PX = 2 * _REACH_PX + 1
+"""Of pictures that SSIM can be told of."""
+
 _LUMINANCE_CONSTANT = (0.01 * 255) ** 2
 
 _CONTRAST_CONSTANT = (0.03 * 255) ** 2
@@ -32,9 +35,9 @@ def ssim(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
         similarity", eq. 13, with its window and constants.
     """
     _check(first, second)
-    if min(first.shape[:2]) <= 2 * _REACH_PX:
+    if min(first.shape[:2]) < LEAST_SIDE_PX:
         raise ValueError(
-            f"pictures must be at least {2 * _REACH_PX + 1} pixels on a side for the window of "
+            f"pictures must be at least {LEAST_SIDE_PX} pixels on a side for the window of "
             f"SSIM, got {first.shape}"
         )
     return float(np.mean([_similarity(first[..., rgb], second[..., rgb]) for rgb in range(3)]))

@@ -28,6 +28,8 @@ from scenequilt.tools.evaluation.label_maps import (
 )
 from scenequilt.tools.evaluation.pairing import LayoutItem, Pairing, Picture, pair_files
 from scenequilt.tools.evaluation.picture_files import check_folder, dataset_at, in_words
+from scenequilt.tools.evaluation.readable import readable_only
+from scenequilt.tools.evaluation.remedies import without_reader_options
 from scenequilt.tools.evaluation.rows import Row, View
 from scenequilt.tools.evaluation.sizes import (
     PICTURE_MODES,
@@ -234,7 +236,7 @@ def open_picture_set(
     Names are file names without suffix, and without what Cityscapes adds to them; where two files
     share a name, their folders' names come in front ("val-0001"). A picture in a folder that is
     named as a layout is a variant of it; any other picture is the one of the layout it is named as.
-    Of pictures and photographs only headers are read; label maps are read whole.
+    Every file is decoded once, so that a damaged one is found before anything is measured.
 
     Args:
         generated: Folder of pictures, or of a run of compose.
@@ -257,8 +259,10 @@ def open_picture_set(
     """
     system = _system_name(generated, name)
     run = open_compose_run(generated) if is_compose_run(generated) else None
+    if run is not None and not partial:
+        run.refuse_damage()
     table = None if classes is None else _read_classes(classes)
-    maps = _label_maps(generated, real, labels, table, run)
+    maps = _label_maps(generated, real, labels, table, run, partial=partial)
     taxonomy = table or maps.taxonomy
     class_ids = matching_ids(
         maps.taxonomy,
@@ -278,6 +282,7 @@ def open_picture_set(
     pairing = pair_files(generated, run, maps, real)
     if not partial:
         pairing.check_complete(generated, maps.where, real)
+    pairing = readable_only(pairing, partial=partial)
     if len(pairing.items) < MIN_LAYOUTS:
         raise ValueError(
             f"{generated}: {len(pairing.items)} of {len(maps.paths)} layouts can be judged, "
@@ -339,9 +344,14 @@ def _label_maps(
     labels: Path | None,
     classes: Taxonomy | None,
     run: ComposeRun | None,
+    *,
+    partial: bool,
 ) -> LabelMaps:
     if labels is not None and is_compose_run(labels):
-        return label_maps_of_run(open_compose_run(labels))
+        asked = open_compose_run(labels)
+        if not partial:
+            asked.refuse_damage()
+        return label_maps_of_run(asked)
     if labels is not None:
         return find_label_maps(labels, classes, run.taxonomy if run else _classes_of(real))
     if run is not None:
@@ -419,7 +429,11 @@ def _read_label_maps(
     """Read every label map once, so that a wrong value is found first; kept in a hundredth."""
     packed = []
     for done, item in enumerate(items, start=1):
-        labels = sized_map(class_ids[maps.read(item.label_path)], size_hw)
+        try:
+            own_ids = maps.read(item.label_path)
+        except LabelError as error:
+            raise LabelError(without_reader_options(str(error))) from error
+        labels = sized_map(class_ids[own_ids], size_hw)
         if not (labels != VOID).any():
             raise LabelError(
                 f"{item.label_path}: every pixel is void, expected a class of "
@@ -458,7 +472,34 @@ def _notes(
             "The pictures are of no run of compose: nothing says which photographs their pixels "
             "come from, or what they truly show."
         )
+    else:
+        if run.damage:
+            notes.append(f"{run.damage} (--partial); figures are of the pictures that it lists.")
+        notes += _incomplete_records(pairing.items)
     return tuple(notes)
+
+
+RECORDS = {
+    "state.png": "shares of what was done to pixels are",
+    "ownership.png": "seams between owners are",
+    "label.png": "figures against the delivered layout are",
+    "provenance.json": "their sources are taken from manifest.jsonl, and the full record is",
+}
+"""Files beside a run's picture, and what is of those pictures only that have them."""
+
+
+def _incomplete_records(items: Sequence[LayoutItem]) -> list[str]:
+    """Return a sentence for each record that some pictures of a run lack, but not all."""
+    pictures = [picture for item in items for picture in item.pictures]
+    notes = []
+    for name, figures in RECORDS.items():
+        without = [each.name for each in pictures if not (each.image_path.parent / name).is_file()]
+        if without and len(without) < len(pictures):
+            notes.append(
+                f"{len(without)} of {len(pictures)} pictures have no {name} ({in_words(without)}): "
+                f"{figures} of the other {len(pictures) - len(without)}."
+            )
+    return notes
 
 
 def _sha256(files: Sequence[tuple[str, Path]]) -> str:

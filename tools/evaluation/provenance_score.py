@@ -10,6 +10,9 @@ from scenequilt.synthesis.composition import PixelState
 from scenequilt.tools.evaluation.results import Interval, ProvenanceFigures
 from scenequilt.tools.evaluation.rows import View
 
+SAME_WITHIN = 1e-9
+"""Cosine distances below this are those of rounding: the features are the same."""
+
 
 class ProvenanceTally:
     """Counts states, sources and agreement over the pictures of a row, in any order."""
@@ -108,7 +111,8 @@ def nearest(
             own photograph; None for none.
 
     Returns:
-        (N,) place in the bank, and (N,) float64 distance 1 - cosine, in [0, 2].
+        (N,) place in the bank, and (N,) float64 distance 1 - cosine, in [0, 2]; 0 below
+        SAME_WITHIN.
 
     Raises:
         ValueError: If shapes do not fit, or a picture has no photograph left.
@@ -130,7 +134,9 @@ def nearest(
         )
     places = cosine.argmax(axis=1)
     best = np.take_along_axis(cosine, places[:, None], axis=1)[:, 0]
-    return places, np.clip(1 - best, 0, 2)
+    distances = np.clip(1 - best, 0, 2)
+    distances[distances < SAME_WITHIN] = 0
+    return places, distances
 
 
 def _state_names() -> list[str]:

@@ -20,8 +20,10 @@ from scenequilt.tools.evaluation.evaluate import LEAST_HALVED, Measured, evaluat
 from scenequilt.tools.evaluation.features import FeatureNetwork, load_features
 from scenequilt.tools.evaluation.file_hash import file_sha256
 from scenequilt.tools.evaluation.judges import Judges
+from scenequilt.tools.evaluation.pairs import LEAST_SIDE_PX
 from scenequilt.tools.evaluation.perceptual import (
     NETWORK_RULE,
+    SMALLEST_SIDE,
     PerceptualNetwork,
     read_perceptual,
 )
@@ -42,6 +44,7 @@ from scenequilt.tools.evaluation.results import (
 )
 from scenequilt.tools.evaluation.rows import Row
 from scenequilt.tools.evaluation.segmenter import Segmenter, load_segmenter
+from scenequilt.tools.evaluation.sizes import in_words
 from scenequilt.tools.evaluation.weights_folder import find_networks
 from scenequilt.tools.progress import Progress
 
@@ -106,6 +109,11 @@ class EvaluationRequest:
         ):
             if value is not None and value < least:
                 raise ValueError(f"{name} is {value}, expected at least {least}")
+        if self.size_hw is not None and min(self.size_hw) < LEAST_SIDE_PX:
+            raise ValueError(
+                f"--size is {in_words(self.size_hw)}, expected at least {LEAST_SIDE_PX} pixels a "
+                "side, which is the window of SSIM; give a larger one"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +152,7 @@ def run_evaluation(
     sets = _open_sets(request, progress("reading label maps"))
     judged = sets[0]
     judges, files, unread = load_judges(request, judged.taxonomy)
+    _refuse_small_pictures(judged, judges, is_asked=request.size_hw is not None)
     _refuse_nothing_to_measure(sets, judges, has_bank=request.bank is not None)
     if request.classes is not None and request.classes.is_file():
         files.append(
@@ -211,7 +220,8 @@ def load_judges(
     Segmenters that are named come before those that lie in the folder of weights.
 
     Returns:
-        The networks, their files, and a sentence for each file of the folder that was not used.
+        The networks, their files, and sentences: for each segmenter whose classes were taken by
+        number, and for each file of the folder that was not used.
 
     Raises:
         CheckpointError: If a file cannot be read, is of other classes, two are of one name, or the
@@ -226,7 +236,9 @@ def load_judges(
         segmenter_files += [path for path in found.segmenters if path.resolve() not in named]
         perceptual_files, feature_files = found.perceptual, found.features
         unread = [f"not used: {reason}" for reason in found.unknown.values()]
-    segmenters: list[Segmenter] = [load_segmenter(path, taxonomy) for path in segmenter_files]
+    loaded = [load_segmenter(path, taxonomy) for path in segmenter_files]
+    segmenters: list[Segmenter] = [*loaded]
+    notes = [_by_number(each.name, taxonomy) for each in loaded if each.is_by_number]
     _refuse_twins("segmenters", [each.name for each in segmenters], segmenter_files)
     perceptual: list[PerceptualNetwork] = [read_perceptual(path) for path in perceptual_files]
     features: list[FeatureNetwork] = [load_features(path) for path in feature_files]
@@ -249,7 +261,16 @@ def load_judges(
         for role, networks, paths in files
         for network, path in zip(networks, paths, strict=True)
     ]
-    return Judges(segmenters, perceptual, features), records, unread
+    return Judges(segmenters, perceptual, features), records, [*notes, *unread]
+
+
+def _by_number(segmenter: str, taxonomy: Taxonomy) -> str:
+    names = [entry.name for entry in taxonomy.classes]
+    return (
+        f"the file of the segmenter {segmenter} names no classes: its classes are taken by number "
+        f"as those of {taxonomy.name!r} (0 {names[0]}, ... {len(names) - 1} {names[-1]}); figures "
+        "are wrong if it was trained in another order"
+    )
 
 
 def _refuse_nothing_to_measure(
@@ -271,6 +292,20 @@ def _refuse_nothing_to_measure(
         f"{lacking}, and the pictures are of no run of compose; name the photographs of the layouts "
         "with --real, or a segmenter with --segmenter (scenequilt train segmenter makes one)"
     )
+
+
+def _refuse_small_pictures(judged: PictureSet, judges: Judges, *, is_asked: bool) -> None:
+    """Refuse a size at which a network sees nothing, or SSIM has no window."""
+    least = {network.name: SMALLEST_SIDE[network.name] for network in judges.perceptual}
+    if judged.has_photographs:
+        least["SSIM"] = LEAST_SIDE_PX
+    for name, side_px in least.items():
+        if min(judged.size_hw) < side_px:
+            raise ValueError(
+                f"{'--size is' if is_asked else 'pictures are of'} {in_words(judged.size_hw)}, and "
+                f"{name} needs at least {side_px} pixels a side; give a larger --size, or leave "
+                f"{'--real' if name == 'SSIM' else 'the network'} out"
+            )
 
 
 def _refuse_twins(what: str, names: Sequence[str], paths: Sequence[Path]) -> None:

@@ -3,7 +3,7 @@
 import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ from scenequilt.tools.evaluation.weights_file import (
     WeightsFile,
     inspect_weights,
     read_state,
+    torch_reason,
 )
 from scenequilt.tools.training.checkpoint import read_checkpoint
 
@@ -108,6 +109,7 @@ class NetworkSegmenter:
         scores: (B, 3, H, W) float -> (B, K, h, w) float, at the picture's size or smaller.
         preprocessing: What scores expects.
         class_ids: (K,) uint8, class id in the taxonomy of each of its classes.
+        is_by_number: True if its file names no classes, so that they were taken by number.
     """
 
     name: str
@@ -116,6 +118,7 @@ class NetworkSegmenter:
     scores: Callable[[Tensor], Tensor]
     preprocessing: Preprocessing
     class_ids: NDArray[np.uint8]
+    is_by_number: bool = field(default=False, kw_only=True)
 
     @property
     def classes(self) -> int:
@@ -258,6 +261,7 @@ def _from_published(path: Path, taxonomy: Taxonomy) -> NetworkSegmenter:
         _cgnet(path, own, classes),
         Preprocessing(mean=PUBLISHED_CGNET_MEAN, scale=255),
         class_ids_of(None, classes, taxonomy, str(path)),
+        is_by_number=True,
     )
 
 
@@ -285,7 +289,13 @@ def _from_graph(
         )
     class_ids = class_ids_of(names, given.shape[1], taxonomy, str(found.path))
     return NetworkSegmenter(
-        found.path.stem, found.network, file_sha256(found.path), scores, preprocessing, class_ids
+        found.path.stem,
+        found.network,
+        file_sha256(found.path),
+        scores,
+        preprocessing,
+        class_ids,
+        is_by_number=names is None,
     )
 
 
@@ -296,7 +306,9 @@ def _torchscript(path: Path) -> Callable[[Tensor], Tensor]:
         try:
             module = torch.jit.load(str(path), map_location="cpu")
         except (RuntimeError, ValueError) as error:
-            raise CheckpointError(f"{path} cannot be read as TorchScript: {error}") from error
+            raise CheckpointError(
+                f"{path} cannot be read as TorchScript: {torch_reason(error)}"
+            ) from error
     module.eval()
 
     def scores(pictures: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Sizes of pictures and maps: read from headers, and brought to one by one rule."""
 
+import struct
 from collections.abc import Collection
 from pathlib import Path
 from typing import TypeVar
@@ -28,9 +29,15 @@ _BROKEN_IMAGE = (
     OSError,
     SyntaxError,
     ValueError,
+    EOFError,
+    struct.error,
     Image.DecompressionBombError,
 )
-"""What Pillow raises for damaged headers."""
+"""What Pillow raises for damaged files."""
+
+_PNG_HEAD = b"\x89PNG\r\n\x1a\n"
+_PNG_BITS_AT = 24
+"""Of the byte that says how many bits a channel of a PNG has."""
 
 
 def read_size(path: Path, what: str, *, modes: Collection[str] = ()) -> tuple[int, int]:
@@ -53,11 +60,58 @@ def read_size(path: Path, what: str, *, modes: Collection[str] = ()) -> tuple[in
         raise DatasetError(
             f"{path}: {what} is no image that can be decoded; expected PNG or JPEG: write it again"
         ) from error
+    _refuse_other_modes(path, what, mode, modes)
+    return height, width
+
+
+def check_decodes(path: Path, what: str, *, modes: Collection[str] = ()) -> None:
+    """Decode a picture whole, since a header says nothing of what is missing behind it.
+
+    Args:
+        path: The file.
+        what: What it is, for messages, e.g. "picture".
+        modes: Pillow's modes that it may have, of 8 bits a channel; () for any.
+
+    Raises:
+        DatasetError: If it is missing, empty, cut off or no image, or of another mode.
+    """
+    head = b""
+    try:
+        # Pillow opens 16-bit colours of a PNG as 8-bit ones, so that the file itself is asked.
+        with path.open("rb") as file:
+            head = file.read(_PNG_BITS_AT + 1)
+            file.seek(0)
+            with Image.open(file) as picture:
+                mode = picture.mode
+                picture.load()
+    except FileNotFoundError as error:
+        raise DatasetError(f"{path}: {what} is missing; add it, as the others have one") from error
+    except _BROKEN_IMAGE as error:
+        raise DatasetError(
+            f"{path}: {what} is damaged or no image ({_reason(error, head)}); expected PNG or JPEG "
+            "that can be decoded: write it again"
+        ) from error
+    _refuse_other_modes(path, what, mode, modes)
+    if modes and head.startswith(_PNG_HEAD) and head[_PNG_BITS_AT] > 8:
+        raise DatasetError(
+            f"{path}: {what} has {head[_PNG_BITS_AT]} bits a channel, expected 8-bit RGB or grey; "
+            "convert it to 8-bit RGB"
+        )
+
+
+def _refuse_other_modes(path: Path, what: str, mode: str, modes: Collection[str]) -> None:
     if modes and mode not in modes:
         raise DatasetError(
             f"{path}: {what} has mode {mode}, expected 8-bit RGB or grey; convert it to 8-bit RGB"
         )
-    return height, width
+
+
+def _reason(error: BaseException, head: bytes) -> str:
+    if not head:
+        return "the file is empty"
+    if isinstance(error, UnidentifiedImageError):
+        return "its form is not known"
+    return str(error)
 
 
 def sized_picture(picture: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,6 +38,9 @@ NO_TENSOR = (
     pickle.UnpicklingError,
 )
 """What torch.load raises for bytes that are no tensors, depending on where it stumbles."""
+
+ANSI_CODE = re.compile(r"\x1b\[[0-9;]*m")
+"""What a terminal takes for colours."""
 
 READABLE = (
     "segmenters: a checkpoint of this program (.safetensors), CGNet's published state dict (.pth), "
@@ -124,6 +128,18 @@ def is_torchscript(path: Path) -> bool:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
+def torch_reason(error: BaseException) -> str:
+    """Return in a line why torch could not read a file, without its advice to run the file's code.
+
+    What torch says of a file that holds more than tensors tells how to load it nevertheless, in
+    colours of a terminal.
+    """
+    text = ANSI_CODE.sub("", str(error)).strip()
+    if "weights_only" in text or "Weights only" in text:
+        return "it holds more than tensors"
+    return text.partition("\n")[0]
+
+
 def _inspect_npz(path: Path) -> WeightsFile:
     shapes = perceptual.npz_shapes(path)
     network = perceptual.network_of_shapes(shapes)
@@ -182,10 +198,9 @@ def _load_state(path: Path, *, device: str) -> dict[str, Tensor]:
     try:
         stored = torch.load(path, map_location=device, weights_only=True)
     except NO_TENSOR as error:
-        reason = str(error).partition("\n")[0]
         raise CheckpointError(
-            f"{path} holds no tensors that can be read without running code of its own ({reason}); "
-            "save a state dict"
+            f"{path} holds no tensors that can be read without running code of its own "
+            f"({torch_reason(error)}); save a state dict"
         ) from error
     for key in STATE_KEYS:
         if isinstance(stored, Mapping) and isinstance(stored.get(key), Mapping):

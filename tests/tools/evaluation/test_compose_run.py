@@ -86,7 +86,47 @@ def test_half_a_line_of_a_killed_run_does_not_count(run: Path) -> None:
     manifest = run / "manifest.jsonl"
     manifest.write_text(manifest.read_text()[:-20])
 
-    assert [item.name for item in open_compose_run(run).pictures["street"]] == ["street/00"]
+    found = open_compose_run(run)
+
+    assert [item.name for item in found.pictures["street"]] == ["street/00"]
+    assert found.unlisted == ("street/01",)
+    with pytest.raises(
+        DatasetError,
+        match=r"is damaged: its last line is cut off and it lists 1 of 2 pictures .*street/01\); "
+        "compose --resume",
+    ):
+        found.refuse_damage()
+
+
+def test_a_lost_manifest_is_named(run: Path) -> None:
+    (run / "manifest.jsonl").unlink()
+
+    with pytest.raises(DatasetError, match="is damaged: it is missing and it lists 0 of 2"):
+        open_compose_run(run).refuse_damage()
+
+
+def test_a_whole_manifest_is_not_damaged(run: Path) -> None:
+    open_compose_run(run).refuse_damage()
+
+    assert open_compose_run(run).damage == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "what"), [(None, "is missing"), ("{", "cannot be read"), ("[]", "cannot be read")]
+)
+def test_a_run_without_its_run_json_is_not_taken_for_a_folder_of_pictures(
+    run: Path, content: str | None, what: str
+) -> None:
+    (run / "run.json").unlink()
+    if content is not None:
+        (run / "run.json").write_text(content)
+
+    with pytest.raises(
+        DatasetError,
+        match=rf'looks like a run .*manifest\.jsonl.*run\.json {what}; expected .*"scenequilt run".*'
+        "restore it, or give the folders",
+    ):
+        is_compose_run(run)
 
 
 def test_a_picture_that_was_made_again_counts_once(run: Path) -> None:

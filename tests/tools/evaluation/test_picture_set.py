@@ -502,6 +502,14 @@ def test_a_folder_may_be_judged_by_the_label_maps_of_a_run(
     assert np.array_equal(judged.requested(1), composition.requested.label_map)
 
 
+def test_label_maps_of_a_run_with_a_damaged_manifest_are_refused(run: Path, street: Path) -> None:
+    manifest = run / "manifest.jsonl"
+    manifest.write_text(manifest.read_text()[:-5])
+
+    with pytest.raises(DatasetError, match="manifest is damaged: its last line is cut off"):
+        open_picture_set(street / "made", labels=run)
+
+
 def test_a_picture_of_a_run_without_a_label_map_is_missing(run: Path, tmp_path: Path) -> None:
     labels = tmp_path / "asked"
     labels.mkdir()
@@ -509,6 +517,78 @@ def test_a_picture_of_a_run_without_a_label_map_is_missing(run: Path, tmp_path: 
 
     with pytest.raises(DatasetError, match=r"1 picture has no label map in .*asked \(lane\)"):
         open_picture_set(run, labels=labels)
+
+
+@pytest.mark.parametrize("folder", ["made", "images", "labels"])
+def test_a_damaged_file_is_refused_or_its_layout_left_out(street: Path, folder: str) -> None:
+    what = {"made": "picture", "images": "photograph", "labels": "label map"}[folder]
+    path = street / folder / "dusk.png"
+    path.write_bytes(path.read_bytes()[:-30])
+
+    with pytest.raises(
+        DatasetError, match=rf"dusk\.png: {what} is damaged .*with the 3 others by --partial"
+    ):
+        _open(street)
+    judged = open_picture_set(street / "made", real=street, partial=True)
+
+    assert judged.layouts == ("dawn", "night", "noon")
+    assert f"{what} is damaged" in judged.left_out["dusk"]
+
+
+def test_damaged_files_of_several_layouts_are_counted(street: Path) -> None:
+    for name in ("dusk", "noon"):
+        (street / "made" / f"{name}.png").write_bytes(b"")
+
+    with pytest.raises(
+        DatasetError,
+        match=r"2 layouts have a file that cannot .*dusk\.png.*noon\.png.*the 2 others",
+    ):
+        _open(street)
+
+
+def test_an_empty_map_of_a_run_is_found_before_long_work(run: Path) -> None:
+    (run / "street" / "01" / "ownership.png").write_bytes(b"")
+
+    with pytest.raises(DatasetError, match=r"01/ownership\.png: ownership map"):
+        open_picture_set(run)
+
+
+def test_label_maps_are_refused_without_options_of_other_commands(street: Path) -> None:
+    Image.new("L", (36, 24), 9).save(street / "labels" / "noon.png")
+
+    with pytest.raises(LabelError, match="value 9 .*write the file again") as refused:
+        _open(street)
+
+    assert "--repair" not in str(refused.value) and "--reader" not in str(refused.value)
+
+
+def test_a_record_that_some_pictures_of_a_run_lack_is_noted(run: Path) -> None:
+    for name in ("state.png", "provenance.json"):
+        (run / "street" / "01" / name).unlink()
+
+    notes = open_picture_set(run).notes
+
+    assert (
+        "1 of 3 pictures have no state.png (street/01): shares of what was done to pixels are of "
+        "the other 2." in notes
+    )
+    assert any(note.startswith("1 of 3 pictures have no provenance.json") for note in notes)
+    assert not any("ownership.png" in note for note in notes)
+
+
+def test_a_run_with_a_damaged_manifest_is_refused_or_judged_by_what_it_lists(run: Path) -> None:
+    shutil.copytree(run / "street" / "00", run / "night" / "00")
+    plan = json.loads((run / "run.json").read_text())
+    plan["layouts"].append({"name": "night", "path": "labels/night.png"})
+    (run / "run.json").write_text(json.dumps(plan))
+
+    with pytest.raises(DatasetError, match="manifest is damaged: it lists 3 of 4 .*--resume"):
+        open_picture_set(run)
+    judged = open_picture_set(run, partial=True)
+
+    assert judged.layouts == ("lane", "street")
+    assert "--resume" in judged.left_out["night"]
+    assert any("manifest is damaged" in note for note in judged.notes)
 
 
 @pytest.mark.realdata

@@ -179,6 +179,16 @@ def test_a_photograph_is_nearest_to_itself_at_no_distance() -> None:
     assert (distances >= 0).all()
 
 
+def test_what_only_rounding_tells_apart_is_at_no_distance() -> None:
+    one = np.random.default_rng(5).normal(size=(1, 64))
+
+    _, same = nearest(one * 3, one / 7)
+    _, other = nearest(np.array([[1.0, 0.0]]), np.array([[1.0, 1e-3]]))
+
+    assert same.tolist() == [0]
+    assert other == pytest.approx(5e-7, rel=1e-3)
+
+
 def test_nearest_equals_a_slow_search() -> None:
     generator = np.random.default_rng(4)
     features, bank = generator.normal(size=(6, 5)), generator.normal(size=(9, 5))

@@ -57,6 +57,7 @@ def second_system(street: Path) -> Path:
         ({"seed": -1}, "--seed is -1, expected at least 0"),
         ({"batch": 0}, "--batch is 0, expected at least 1"),
         ({"workers": 0}, "--workers is 0, expected at least 1"),
+        ({"size_hw": (10, 64)}, "--size is 10x64, expected at least 11 pixels a side"),
         ({"shown": -1}, "--shown is -1, expected at least 0"),
     ],
 )
@@ -433,6 +434,43 @@ def test_segmenters_of_one_name_are_refused(
             EvaluationRequest((Path("made"),), segmenters=(street_segmenter, copy)),
             street_taxonomy,
         )
+
+
+def test_a_segmenter_that_names_no_classes_is_warned_of(
+    street: Path, street_segmenter: Path
+) -> None:
+    named = judge(street, segmenters=(street_segmenter,)).warnings
+    Path(f"{street_segmenter}.json").unlink()
+
+    found = judge(street, segmenters=(street_segmenter,)).warnings
+
+    sentence = "strongest names no classes: its classes are taken by number as those of 'three' (0 "
+    assert any(sentence in warning for warning in found)
+    assert not any(sentence in warning for warning in named)
+
+
+def test_a_size_too_small_for_a_network_is_refused_by_name(
+    street: Path, monkeypatch: pytest.MonkeyPatch, alexnet: PerceptualNetwork
+) -> None:
+    judges = Judges((), [alexnet], ())
+    monkeypatch.setattr(run, "load_judges", lambda request, taxonomy: (judges, [], []))
+    monkeypatch.delattr(run, "evaluate")
+
+    with pytest.raises(ValueError, match="--size is 20x40, and alexnet needs at least 31 pixels"):
+        judge(street, size_hw=(20, 40))
+    with pytest.raises(ValueError, match="pictures are of 24x36, and alexnet needs at least 31"):
+        judge(street)
+
+
+def test_pictures_too_small_for_ssim_are_refused_before_long_work(
+    street: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(run, "evaluate")
+    for path in street.glob("*/*.png"):
+        Image.open(path).resize((12, 8), Image.Resampling.NEAREST).save(path)
+
+    with pytest.raises(ValueError, match="pictures are of 8x12, and SSIM needs at least 11 pixels"):
+        judge(street)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,6 +12,7 @@ from scenequilt.memory_bank.layout import Layout
 from scenequilt.memory_bank.taxonomy import ClassInfo, Taxonomy
 from scenequilt.tools.evaluation.sizes import (
     PICTURE_MODES,
+    check_decodes,
     in_words,
     read_size,
     sized_map,
@@ -43,6 +45,40 @@ def test_a_picture_of_another_mode_is_refused_by_its_header(tmp_path: Path) -> N
 
     with pytest.raises(DatasetError, match=r"a\.jpg: picture has mode CMYK, expected 8-bit RGB"):
         read_size(tmp_path / "a.jpg", "picture", modes=PICTURE_MODES)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_a_file_that_is_cut_off_is_found_by_decoding(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    noise = np.random.default_rng(1).integers(0, 256, (40, 60, 3), np.uint8)
+    Image.fromarray(noise).save(path)
+    check_decodes(path, "picture", modes=PICTURE_MODES)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    assert read_size(path, "picture") == (40, 60), "the header says nothing"
+    with pytest.raises(DatasetError, match=rf"a\.{suffix}: picture is damaged .*write it again"):
+        check_decodes(path, "picture")
+
+
+def test_empty_missing_and_unknown_files_are_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "empty.png").write_bytes(b"")
+    (tmp_path / "text.png").write_text("no image")
+
+    with pytest.raises(DatasetError, match=r"empty\.png: picture .*\(the file is empty\)"):
+        check_decodes(tmp_path / "empty.png", "picture")
+    with pytest.raises(DatasetError, match=r"text\.png: picture .*\(its form is not known\)"):
+        check_decodes(tmp_path / "text.png", "picture")
+    with pytest.raises(DatasetError, match=r"gone\.png: photograph is missing"):
+        check_decodes(tmp_path / "gone.png", "photograph")
+
+
+def test_colours_of_16_bits_are_refused_though_pillow_opens_them(tmp_path: Path) -> None:
+    path = tmp_path / "deep.png"
+    cv2.imwrite(str(path), np.zeros((4, 6, 3), np.uint16))
+
+    with pytest.raises(DatasetError, match=r"picture has 16 bits a channel, expected 8-bit RGB"):
+        check_decodes(path, "picture", modes=PICTURE_MODES)
+    check_decodes(path, "depth map")
 
 
 def test_a_map_takes_the_pixel_under_each_centre() -> None:

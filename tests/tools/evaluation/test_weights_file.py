@@ -68,6 +68,17 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
         read_state(tmp_path / "net.pth")
 
 
+def test_what_torch_advises_is_not_repeated(tmp_path: Path) -> None:
+    torch.save({"model": CGNET, "made by": Path("x")}, tmp_path / "net.pth")
+
+    for read in (inspect_weights, read_state):
+        with pytest.raises(
+            CheckpointError, match=r"\(it holds more than tensors\); save"
+        ) as refused:
+            read(tmp_path / "net.pth")
+        assert "weights_only" not in str(refused.value) and "\x1b" not in str(refused.value)
+
+
 def test_a_folder_is_no_file_of_weights(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="is missing or no file; read are segmenters:"):
         inspect_weights(tmp_path)

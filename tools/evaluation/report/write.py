@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,9 +61,44 @@ def refuse_other_folder(out: Path, *, force: bool) -> None:
     """Refuse to write where somebody else's files or an earlier report are; call it early.
 
     Raises:
-        ValueError: If out is a file, or holds files and no metrics.json of an evaluation, or an
-            earlier evaluation and force is not given.
+        ValueError: If out is a file or cannot be looked into, or holds files and no metrics.json
+            of an evaluation, or an earlier evaluation and force is not given.
     """
+    try:
+        _refuse_contents(out, force=force)
+    except OSError as error:
+        raise _not_writable(out, error) from error
+
+
+def try_folder(out: Path) -> None:
+    """Write in a folder that is to hold a report later, and leave everything as it was.
+
+    Raises:
+        ValueError: If nothing can be written there.
+    """
+    made: list[Path] = []
+    try:
+        for folder in reversed([out, *out.parents]):
+            if not folder.exists():
+                folder.mkdir()
+                made.append(folder)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise _not_writable(out, error) from error
+    finally:
+        for folder in reversed(made):
+            folder.rmdir()
+
+
+def _not_writable(out: Path, error: OSError) -> ValueError:
+    return ValueError(
+        f"{out}: cannot be written ({error.strerror}), expected a folder that can; choose another "
+        "--out"
+    )
+
+
+def _refuse_contents(out: Path, *, force: bool) -> None:
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out}: is a file, expected a folder to write; choose another --out")
     if not out.is_dir():

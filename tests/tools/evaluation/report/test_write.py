@@ -11,6 +11,7 @@ from scenequilt.tools.evaluation.report.gallery import Gallery
 from scenequilt.tools.evaluation.report.write import (
     metrics_json,
     refuse_other_folder,
+    try_folder,
     write_report,
 )
 from scenequilt.tools.evaluation.results import Evaluation, Spectrum
@@ -124,6 +125,26 @@ def test_a_file_is_refused_as_folder(tmp_path: Path) -> None:
 def test_an_empty_folder_and_none_at_all_are_fine(tmp_path: Path) -> None:
     refuse_other_folder(tmp_path, force=False)
     refuse_other_folder(tmp_path / "not yet", force=False)
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    for out in (tmp_path / "file" / "report", tmp_path / "new" / ("n" * 300)):
+        with pytest.raises(ValueError, match="cannot be written .*; choose another --out"):
+            refuse_other_folder(out, force=False)
+            try_folder(out)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_trying_a_folder_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+
+    try_folder(tmp_path / "new" / "report")
+    try_folder(tmp_path / "there")
+
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
 
 
 def test_an_earlier_evaluation_is_refused_with_the_remedy(
