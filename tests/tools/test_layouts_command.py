@@ -262,7 +262,9 @@ def test_a_contact_sheet_is_written_over_nothing(toytown_dataset: Path, tmp_path
     photograph, notes = tmp_path / "holiday.jpg", tmp_path / "holiday.png"
     for path in (photograph, notes):
         path.write_bytes(b"mine")
-    arguments = [toytown_dataset, "--out", tmp_path / "set", "--count", 1, "--contact-sheet"]
+    arguments: list[str | Path | int] = [
+        toytown_dataset, "--out", tmp_path / "set", "--count", 1, "--contact-sheet"
+    ]  # fmt: skip
 
     with pytest.raises(ValueError, match=r"holiday\.jpg: the contact sheet is a PNG"):
         _run(*arguments, photograph)

@@ -4,7 +4,7 @@ import base64
 import html
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from scenequilt.memory_bank.taxonomy import Taxonomy
 from scenequilt.tools.output.atomic import write_atomically
+from scenequilt.tools.output.page_template import fill_template, json_in_html
 from scenequilt.tools.output.picture import STATE_COLORS, STATE_NAMES
 from scenequilt.tools.output.png import decode_numbers, decode_rgb, encode_indexed
 from scenequilt.tools.output.run_folder import PAGE_FOLDER, Row
@@ -76,7 +77,7 @@ def write_page(run: Path, rows: Sequence[Row], taxonomy: Taxonomy, summary: RunS
             [name, list(color)] for name, color in zip(STATE_NAMES, STATE_COLORS, strict=True)
         ],
     }
-    page = _fill(
+    page = fill_template(
         (HERE / "page.html").read_text(encoding="utf-8"),
         {
             "title": html.escape(summary.title),
@@ -87,7 +88,7 @@ def write_page(run: Path, rows: Sequence[Row], taxonomy: Taxonomy, summary: RunS
             "failures": _failures(summary.failures),
             "sources": _source_options(rows),
             "sections": "\n".join(sections),
-            "legend": _json_in_html(legend),
+            "legend": json_in_html(legend),
             "packs": "\n".join(packs),
         },
     )
@@ -294,25 +295,6 @@ def _source_options(rows: Sequence[Row]) -> str:
         f"({_count(pictures[source], 'picture')})</option>"
         for source in sorted(pictures)
     )
-
-
-def _fill(template: str, values: Mapping[str, str]) -> str:
-    return "".join(_filled_parts(template, values))
-
-
-def _filled_parts(template: str, values: Mapping[str, str]) -> Iterator[str]:
-    # One pass, so that a value that happens to hold a placeholder is left as it is.
-    head, *rest = template.split("{{")
-    yield head
-    for part in rest:
-        name, _, text = part.partition("}}")
-        yield values[name]
-        yield text
-
-
-def _json_in_html(value: Mapping[str, object]) -> str:
-    # "</" would end the script element that the text stands in.
-    return json.dumps(value).replace("</", "<\\/")
 
 
 def _url(*parts: str) -> str:

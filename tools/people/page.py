@@ -3,11 +3,11 @@
 import base64
 import html
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from scenequilt.tools.output.atomic import write_atomically
+from scenequilt.tools.output.page_template import fill_template, json_in_html
 from scenequilt.tools.people.pictures import System
 from scenequilt.tools.people.study import QUESTION, Study, tells
 
@@ -81,37 +81,20 @@ def page_html(study: Study) -> str:
         "timed": any(trial.asked_ms is not None for trial in study.plan.trials),
         **study.page_plan(),
     }
-    return "".join(
-        _filled_parts(
-            (HERE / "page.html").read_text(encoding="utf-8"),
-            {
-                "title": html.escape(study.title),
-                "question": html.escape(QUESTION),
-                "width": str(width),
-                "height": str(height),
-                "style": (HERE / "page.css").read_text(encoding="utf-8"),
-                "script": (HERE / "page.js").read_text(encoding="utf-8"),
-                "study": _json_in_html(about),
-                "pictures": _json_in_html(pictures),
-            },
-        )
+    return fill_template(
+        (HERE / "page.html").read_text(encoding="utf-8"),
+        {
+            "title": html.escape(study.title),
+            "question": html.escape(QUESTION),
+            "width": str(width),
+            "height": str(height),
+            "style": (HERE / "page.css").read_text(encoding="utf-8"),
+            "script": (HERE / "page.js").read_text(encoding="utf-8"),
+            "study": json_in_html(about),
+            "pictures": json_in_html(pictures),
+        },
     )
 
 
 def _base64(blob: bytes) -> str:
     return base64.b64encode(blob).decode("ascii")
-
-
-def _filled_parts(template: str, values: Mapping[str, str]) -> Iterator[str]:
-    # One pass, so that a value that happens to hold a placeholder is left as it is.
-    head, *rest = template.split("{{")
-    yield head
-    for part in rest:
-        name, _, text = part.partition("}}")
-        yield values[name]
-        yield text
-
-
-def _json_in_html(value: Mapping[str, Any]) -> str:
-    # "</" would end the script element that the text stands in.
-    return json.dumps(value, separators=(",", ":")).replace("</", "<\\/")

@@ -36,7 +36,7 @@ class Maps:
     def check(self, photograph: int) -> None: ...
 
     def image(self, photograph: int) -> NDArray[np.uint8]:
-        raise NotImplementedError
+        raise AssertionError("a search looks at label maps only")
 
     def draw(self, class_id: int, layout: int, random: np.random.Generator) -> None:
         return None
