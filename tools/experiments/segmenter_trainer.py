@@ -6,10 +6,10 @@ from pathlib import Path
 
 from scenequilt.memory_bank.taxonomy import Taxonomy
 from scenequilt.tools.progress import Progress
+from scenequilt.tools.training.outputs import state_path
 from scenequilt.tools.training.segmenter import (
     SegmenterSettings,
     TrainedSegmenter,
-    state_path,
     train_segmenter,
 )
 from scenequilt.tools.training.segmenter_samples import SampleSource

@@ -2,9 +2,9 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -156,11 +156,16 @@ class CheckedSamples:
     ) -> None:
         self._source = source
         self._classes = classes
+        self._limit_bytes = limit_bytes
         self._room_bytes = limit_bytes
         self._kept: dict[int, Sample] = {}
 
     def __len__(self) -> int:
         return len(self._source)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process reads its own share; sent along, what is kept would be there many times.
+        return self.__dict__ | {"_kept": {}, "_room_bytes": self._limit_bytes}
 
     def read(self, place: int) -> Sample:
         """Return photograph and label map at a place.
@@ -350,31 +355,38 @@ class SegmenterBatch:
     label_maps: Tensor
 
 
-def segmenter_batches(
-    samples: SampleSource,
-    augmentation: Augmentation,
-    *,
-    batch_size: int,
-    seed: int,
-    first_step: int = 1,
-) -> Iterator[SegmenterBatch]:
-    """Yield the batches of steps first_step, first_step + 1, ... without end.
+class SegmenterBatches:
+    """Random pieces of photographs, by number of the batch.
 
-    What a step sees depends on the seed and its number alone. Every sample is seen once before one
-    is seen twice.
+    A batch depends on the seed and its number alone. Every sample is seen once before one is seen
+    twice.
+
+    Args:
+        samples: Where pieces are cut from.
+        augmentation: How.
+        batch_size: B.
+        seed: Of the order of samples and of what is done to them.
     """
-    step = first_step
-    while True:
-        rng = np.random.default_rng((seed, 1, step))
-        first = (step - 1) * batch_size
+
+    def __init__(
+        self, samples: SampleSource, augmentation: Augmentation, *, batch_size: int, seed: int
+    ) -> None:
+        self._samples = samples
+        self._augmentation = augmentation
+        self._batch_size = batch_size
+        self._seed = seed
+
+    def batch(self, number: int) -> SegmenterBatch:
+        """Return the batch of a number, from 1."""
+        rng = np.random.default_rng((self._seed, 1, number))
+        first = (number - 1) * self._batch_size
         pieces = [
-            augment(*samples.read(place), augmentation, rng)
-            for place in _places(first, batch_size, len(samples), seed)
+            augment(*self._samples.read(place), self._augmentation, rng)
+            for place in _places(first, self._batch_size, len(self._samples), self._seed)
         ]
         images = torch.from_numpy(np.stack([image for image, _ in pieces]))  # (B, h, w, 3)
         label_maps = np.stack([labels for _, labels in pieces]).astype(np.int64)
-        yield SegmenterBatch(images.permute(0, 3, 1, 2), torch.from_numpy(label_maps))
-        step += 1
+        return SegmenterBatch(images.permute(0, 3, 1, 2), torch.from_numpy(label_maps))
 
 
 def _places(first: int, number: int, samples: int, seed: int) -> list[int]:

@@ -38,6 +38,7 @@ class Record:
         self.logged: list[tuple[int, dict[str, float]]] = []
         self.saved: list[tuple[int, int]] = []
         self.validated: list[int] = []
+        self.sheets: list[int] = []
         self.progress: list[tuple[int, int]] = []
 
     def log(self, done: int, figures: Mapping[str, float]) -> None:
@@ -61,6 +62,7 @@ class Record:
             log=self.log,
             save=self.save,
             validate=self.validated.append,
+            sheet=self.sheets.append,
             progress=lambda done, total: self.progress.append((done, total)),
             steps_done=steps_done,
         )
@@ -71,12 +73,13 @@ def test_everything_happens_when_the_schedule_says() -> None:
 
     record.run(
         itertools.count(1),
-        Schedule(total_steps=7, log_every=3, save_every=4, validate_every=2),
+        Schedule(total_steps=7, log_every=3, save_every=4, validate_every=2, sheet_every=3),
     )
 
     assert [done for done, _ in record.logged] == [3, 6, 7]
     assert record.saved == [(4, 1 + 2 + 3 + 4), (7, 28)]
     assert record.validated == [2, 4, 6]
+    assert record.sheets == [3, 6]
     assert record.progress == [(done, 7) for done in range(8)]
 
 
@@ -124,19 +127,20 @@ def test_a_loss_that_is_no_number_ends_the_run_unsaved(value: float) -> None:
     assert [done for done, _ in record.saved] == [2]
 
 
-def interrupting(at: int, times: int) -> Iterator[int]:
+def interrupting(at: int, times: int, number: int = signal.SIGINT) -> Iterator[int]:
     for batch in itertools.count(1):
         if batch == at:
             for _ in range(times):
-                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(number)
         yield batch
 
 
-def test_an_interrupt_waits_for_the_end_of_the_step_and_for_its_state() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_waits_for_the_end_of_the_step_and_for_its_state(number: int) -> None:
     record = Record()
 
     with pytest.raises(KeyboardInterrupt):
-        record.run(interrupting(at=3, times=1), Schedule(total_steps=9))
+        record.run(interrupting(at=3, times=1, number=number), Schedule(total_steps=9))
 
     assert record.saved == [(3, 6)]
 
@@ -148,6 +152,38 @@ def test_a_second_interrupt_does_not_wait() -> None:
         record.run(interrupting(at=3, times=2), Schedule(total_steps=9))
 
     assert record.saved == []
+
+
+def test_one_of_each_kind_waits_as_torchrun_sends_both() -> None:
+    record = Record()
+
+    def both() -> Iterator[int]:
+        for batch in interrupting(at=3, times=1):
+            if batch == 3:
+                signal.raise_signal(signal.SIGTERM)
+            yield batch
+
+    with pytest.raises(KeyboardInterrupt):
+        record.run(both(), Schedule(total_steps=9))
+
+    assert record.saved == [(3, 6)]
+
+
+def test_processes_stop_after_the_same_step() -> None:
+    record = Record()
+    elsewhere = iter([False, True])
+
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            AddingStep(float),
+            itertools.count(1),
+            Schedule(total_steps=9),
+            log=record.log,
+            save=record.save,
+            anywhere=lambda here: here or next(elsewhere),
+        )
+
+    assert record.saved == [(2, 3)]
 
 
 def test_interrupts_are_handled_afterwards_as_they_were_before() -> None:
@@ -168,7 +204,9 @@ def test_training_runs_in_a_thread_which_gets_no_signals() -> None:
     assert record.saved == [(2, 3)]
 
 
-@pytest.mark.parametrize("name", ["total_steps", "log_every", "save_every", "validate_every"])
+@pytest.mark.parametrize(
+    "name", ["total_steps", "log_every", "save_every", "validate_every", "sheet_every"]
+)
 def test_a_schedule_of_no_steps_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be at least 1 step, got 0"):
         Schedule(**({"total_steps": 5} | {name: 0}))

@@ -11,19 +11,24 @@ import torch
 from scenequilt.memory_bank.errors import CheckpointError
 from scenequilt.memory_bank.taxonomy import VOID, ClassInfo, Taxonomy
 from scenequilt.tools.evaluation.segmenter import load_segmenter
-from scenequilt.tools.training.checkpoint import CheckpointCard, write_checkpoint
+from scenequilt.tools.settings import find_config, read_tables
+from scenequilt.tools.training.checkpoint import (
+    Checkpoint,
+    CheckpointCard,
+    read_checkpoint,
+    write_checkpoint,
+)
+from scenequilt.tools.training.jobs.segmenter import PieceSettings, restore
 from scenequilt.tools.training.log import read_log
+from scenequilt.tools.training.outputs import log_path, state_path, unfinished_steps
 from scenequilt.tools.training.segmenter import (
     SegmenterSettings,
     TrainedSegmenter,
-    check_out,
-    log_path,
     plan_training,
-    state_path,
     train_segmenter,
-    unfinished_steps,
 )
 from scenequilt.tools.training.segmenter_samples import InMemorySamples
+from scenequilt.tools.training.trainer import TrainingSettings
 
 SETTINGS = SegmenterSettings(total_steps=20, batch_size=2, crop_hw=(32, 40), seed=1)
 
@@ -115,7 +120,7 @@ def test_the_file_says_what_it_is_and_predicts_the_same(
     assert read.sha256 == trained.sha256
     assert trained.card.data["dataset"] == "four pictures"
     assert trained.card.data["photographs"] == 4
-    assert trained.card.settings["crop_hw"] == [32, 40]
+    assert trained.card.settings["samples"]["crop_hw"] == [32, 40]
     assert (folder / "a.safetensors").stat().st_size < 1.2 * 2**20
     assert not state_path(folder / "a.safetensors").exists()
 
@@ -165,9 +170,11 @@ def test_only_the_same_run_is_gone_on_with(
     image, label_map = pictures.read(0)
     fewer = InMemorySamples([image], [label_map])
     others = Taxonomy("three", (*taxonomy.classes[:2], ClassInfo(9, "bus", (1, 2, 3), "thing")))
-    faster = replace(SETTINGS, peak_rate=0.5)
+    faster = replace(SETTINGS, rate=0.5)
 
-    with pytest.raises(CheckpointError, match=r"with peak_rate 0\.002, now it is 0\.5; go on with"):
+    with pytest.raises(
+        CheckpointError, match=r"with training\.rate 0\.002, now it is 0\.5; go on with"
+    ):
         train_segmenter(pictures, taxonomy, out, settings=faster, resume=True)
     with pytest.raises(CheckpointError, match="other classes than these"):
         train_segmenter(pictures, others, out, settings=SETTINGS, resume=True)
@@ -199,29 +206,6 @@ def test_going_on_needs_a_file(pictures: InMemorySamples, taxonomy: Taxonomy) ->
         train_segmenter(pictures, taxonomy, None, settings=SETTINGS, resume=True)
 
 
-def test_a_file_is_neither_overwritten_nor_lost_by_mistake(tmp_path: Path) -> None:
-    done, broken, none = (tmp_path / f"{name}.safetensors" for name in ("done", "broken", "none"))
-    done.touch()
-    state_path(broken).touch()
-
-    with pytest.raises(ValueError, match=r"done\.safetensors exists; .*--force"):
-        check_out(done)
-    with pytest.raises(ValueError, match=r"broken\.resume\.safetensors holds an unfinished run; "):
-        check_out(broken)
-    with pytest.raises(ValueError, match="is finished, there is nothing to go on with"):
-        check_out(done, resume=True)
-    with pytest.raises(ValueError, match="no run to go on with; leave --resume out"):
-        check_out(none, resume=True)
-    with pytest.raises(ValueError, match="give one of them"):
-        check_out(none, resume=True, force=True)
-    with pytest.raises(ValueError, match=r"a\.pth: weights are written as \.safetensors"):
-        check_out(tmp_path / "a.pth")
-    with pytest.raises(ValueError, match="elsewhere is no folder; make it first"):
-        check_out(tmp_path / "elsewhere" / "a.safetensors")
-    for path, choice in ((done, {"force": True}), (broken, {"resume": True}), (none, {})):
-        check_out(path, **choice)
-
-
 def test_what_cannot_be_trained_is_refused_before_the_first_step(
     pictures: InMemorySamples, taxonomy: Taxonomy
 ) -> None:
@@ -246,7 +230,7 @@ def test_what_cannot_be_trained_is_refused_before_the_first_step(
         ({"seed": -1}, "seed must be at least 0, got -1"),
         ({"color_jitter": -0.5}, "color_jitter must be at least 0, got -0.5"),
         ({"average_decay": 1.0}, r"average_decay must be in \[0, 1\), got 1.0"),
-        ({"peak_rate": 0.0}, "peak_rate must be more than 0, got 0.0"),
+        ({"rate": 0.0}, "rate must be more than 0, got 0.0"),
         ({"scale_range": (1.5, 1.0)}, r"scale_range must be .*, got \(1.5, 1.0\)"),
         ({"crop_hw": (32, 16)}, r"crop_hw must be at least 32 pixels on a side, got \(32, 16\)"),
     ],
@@ -263,10 +247,51 @@ def test_a_plan_says_what_there_is_and_takes_no_file(
 
     plan = plan_training(pictures, taxonomy, settings=settings, validation=pictures, steps_done=20)
 
-    assert plan.settings.crop_hw == (32, 40), "two thirds of 48x64, in eights"
-    assert (plan.survey.photographs, plan.validation_photographs) == (4, 4)
+    table = plan.as_json()
+    assert plan.job_settings["samples"]["crop_hw"] == [32, 40], "two thirds of 48x64, in eights"
+    assert (table["photographs"], table["validation_photographs"]) == (4, 4)
     assert plan.seconds == 30 * plan.seconds_a_step > 0
     assert plan.memory_bytes > 0
     # CGNet's table 1 has half a million.
-    assert 480_000 < plan.parameters < 500_000
-    assert plan.as_json()["class_pixels"].keys() == {"sky", "road", "car"}
+    assert 480_000 < table["parameters"] < 500_000
+    assert table["class_pixels"].keys() == {"sky", "road", "car"}
+
+
+def test_the_settings_that_come_with_the_program_are_the_defaults() -> None:
+    tables = read_tables(
+        find_config("segmenter"), {"training": TrainingSettings, "samples": PieceSettings}
+    )
+
+    assert tables == {
+        "training": SegmenterSettings().training(),
+        "samples": SegmenterSettings().pieces(),
+    }
+
+
+def test_a_network_is_restored_from_its_file(trained: TrainedSegmenter, folder: Path) -> None:
+    network = restore(read_checkpoint(folder / "a.safetensors"))
+
+    assert not network.training
+    assert all(
+        torch.equal(trained.state[name], value) for name, value in network.state_dict().items()
+    )
+
+
+def test_the_weights_that_come_with_the_program_are_restored() -> None:
+    shipped = Path(__file__).parents[3] / "docs" / "weights" / "camvid-street.safetensors"
+
+    network = restore(read_checkpoint(shipped))
+
+    assert sum(each.numel() for each in network.parameters()) > 480_000
+
+
+def test_other_weights_are_not_restored(trained: TrainedSegmenter) -> None:
+    other = Checkpoint({}, replace(trained.card, network="aligner"))
+    damaged = Checkpoint({}, trained.card)
+
+    with pytest.raises(CheckpointError, match="holds 'aligner', expected 'cgnet'"):
+        restore(other)
+    with pytest.raises(
+        CheckpointError, match="the weights do not fit cgnet: .*Missing key.*train it again"
+    ):
+        restore(damaged)

@@ -1,6 +1,6 @@
 """Samples for a segmenter: where they come from, and what becomes of them."""
 
-import itertools
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,10 @@ from scenequilt.tools.training.segmenter_samples import (
     CheckedSamples,
     DatasetSamples,
     InMemorySamples,
+    SegmenterBatches,
     augment,
     divide_entries,
     recolor,
-    segmenter_batches,
     survey_samples,
 )
 
@@ -251,10 +251,10 @@ def test_colors_change_but_stay_colors(pictures: InMemorySamples) -> None:
 def test_every_sample_is_seen_once_before_one_is_seen_twice() -> None:
     source = CountingSamples([(32, 32)] * 5)
     changes = Augmentation(crop_hw=(32, 32), scale_range=(1, 1), color_jitter=0)
-    batches = segmenter_batches(source, changes, batch_size=2, seed=3)
+    batches = SegmenterBatches(source, changes, batch_size=2, seed=3)
 
-    for _ in itertools.islice(batches, 10):
-        pass
+    for number in range(1, 11):
+        batches.batch(number)
 
     rounds = [source.reads[start : start + 5] for start in range(0, 20, 5)]
     assert all(sorted(each) == [0, 1, 2, 3, 4] for each in rounds)
@@ -263,14 +263,29 @@ def test_every_sample_is_seen_once_before_one_is_seen_twice() -> None:
 
 def test_a_batch_depends_on_the_seed_and_its_number_alone(pictures: InMemorySamples) -> None:
     changes = Augmentation(crop_hw=(32, 40), scale_range=(0.6, 1.8), color_jitter=1)
-    from_start = segmenter_batches(pictures, changes, batch_size=3, seed=7)
-    later = segmenter_batches(pictures, changes, batch_size=3, seed=7, first_step=4)
-    other = segmenter_batches(pictures, changes, batch_size=3, seed=8, first_step=4)
+    from_start = SegmenterBatches(pictures, changes, batch_size=3, seed=7)
+    later = SegmenterBatches(pictures, changes, batch_size=3, seed=7)
+    other = SegmenterBatches(pictures, changes, batch_size=3, seed=8)
 
-    fourth, expected, different = next(later), list(itertools.islice(from_start, 4))[3], next(other)
+    expected = [from_start.batch(number) for number in range(1, 5)][3]
+    fourth, different = later.batch(4), other.batch(4)
 
     assert torch.equal(fourth.images, expected.images)
     assert torch.equal(fourth.label_maps, expected.label_maps)
     assert not torch.equal(fourth.images, different.images)
     assert fourth.images.shape == (3, 3, 32, 40)
     assert fourth.label_maps.dtype == torch.int64
+
+
+def test_what_is_kept_is_not_sent_to_other_processes(pictures: InMemorySamples) -> None:
+    image, label_map = pictures.read(0)
+    room = image.nbytes + label_map.nbytes
+    samples = CheckedSamples(pictures, 3, limit_bytes=room)
+    empty_bytes = len(pickle.dumps(samples))
+    samples.read(0)
+
+    sent = pickle.dumps(samples)
+
+    assert len(sent) == empty_bytes
+    elsewhere = pickle.loads(sent)
+    assert elsewhere.read(1)[0] is elsewhere.read(1)[0], "it has its room again"

@@ -1,0 +1,1 @@
+"""What the trainer can train: one file a network."""

@@ -1,0 +1,263 @@
+"""The job "synthesis": from canvases to photographs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from scenequilt.memory_bank.errors import CheckpointError, DatasetError
+from scenequilt.memory_bank.taxonomy import taxonomy_from_json
+from scenequilt.synthesis.canvas_set import CanvasPair, CanvasSet
+from scenequilt.synthesis.discriminator import FeatureDiscriminator, PatchDiscriminator
+from scenequilt.synthesis.interface import Conditions
+from scenequilt.synthesis.losses import PerceptualLoss
+from scenequilt.synthesis.network import (
+    CanvasGenerator,
+    CanvasGeneratorSettings,
+    load_matching,
+    one_hot,
+)
+from scenequilt.synthesis.objective import (
+    SynthesisBatch,
+    SynthesisLossSettings,
+    SynthesisObjective,
+)
+from scenequilt.synthesis.samples import CanvasBatches, CanvasSampleSettings, as_batch
+from scenequilt.tools.evaluation.perceptual import read_perceptual
+from scenequilt.tools.settings import as_json, read_settings
+from scenequilt.tools.training.checkpoint import Checkpoint, read_checkpoint
+from scenequilt.tools.training.job import TrainingJob
+from scenequilt.tools.training.request import TrainingRequest
+
+NETWORK = "sims_synthesis"
+
+SHOWN = 4
+"""Canvases on a sample sheet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartSettings:
+    """What the weights start from.
+
+    Attributes:
+        weights: Checkpoint of a network for fewer lines or of another form, of which all is taken
+            that fits by name and shape; None draws all weights.
+    """
+
+    weights: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureSettings:
+    """How the finished network is used on pictures, as its card tells.
+
+    Attributes:
+        inner_ratio: Least and greatest share of the inner band that is elided; None elides as the
+            canvases were. Training on more than this makes the network paint, a picture needs
+            less of it.
+
+    Raises:
+        ValueError: If it does not rise within [0, 1].
+    """
+
+    inner_ratio: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if (
+            self.inner_ratio is not None
+            and not 0 <= self.inner_ratio[0] <= self.inner_ratio[1] <= 1
+        ):
+            raise ValueError(f"inner_ratio must rise within [0, 1], got {self.inner_ratio}")
+
+
+SETTINGS: dict[str, type] = {
+    "network": CanvasGeneratorSettings,
+    "samples": CanvasSampleSettings,
+    "loss": SynthesisLossSettings,
+    "start": StartSettings,
+    "pictures": PictureSettings,
+}
+
+
+def build_job(request: TrainingRequest) -> TrainingJob[SynthesisBatch]:
+    """Return the job: a network with its first weights, and simulated canvases.
+
+    Raises:
+        CheckpointError: If the classifier's weights, or those to start from, cannot be read.
+        DatasetError: If the set of canvases cannot be read.
+        ValueError: If no canvases were given.
+    """
+    if request.canvases is None:
+        raise ValueError(
+            "this network learns from simulated canvases; make them with: scenequilt canvases"
+        )
+    canvases = CanvasSet(request.canvases)
+    network_settings = request.table("network", CanvasGeneratorSettings)
+    samples = request.table("samples", CanvasSampleSettings)
+    loss = request.table("loss", SynthesisLossSettings)
+    start = request.table("start", StartSettings)
+    pictures = request.table("pictures", PictureSettings)
+    perceptual = None
+    if request.features is not None:
+        perceptual = _loss_network(request.features).to(request.device)
+    classes = len(canvases.taxonomy)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(request.seed)
+        network = CanvasGenerator(classes, network_settings)
+        discriminator: PatchDiscriminator | FeatureDiscriminator | None = None
+        if loss.adversarial and loss.discriminator == "patch":
+            discriminator = PatchDiscriminator(classes, width=loss.discriminator_width)
+        elif loss.adversarial:
+            discriminator = FeatureDiscriminator(classes, width=loss.discriminator_width)
+    if start.weights is not None:
+        loaded, _ = load_matching(network, read_checkpoint(Path(start.weights)).state)
+        if not loaded:
+            raise CheckpointError(
+                f"{start.weights}: none of its tensors fits this network by name and shape; start "
+                "from a synthesis network of the same width, or from none"
+            )
+    # Convolutions on the CPU are faster in this order of memory.
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    held_out = canvases.places(held_out=True)
+    shown = held_out or canvases.places(held_out=False)
+    return TrainingJob(
+        network=NETWORK,
+        settings={
+            "network": as_json(network_settings),
+            "samples": as_json(samples),
+            "loss": as_json(loss),
+            "start": as_json(start),
+            "pictures": as_json(pictures),
+        },
+        taxonomy=canvases.taxonomy,
+        preprocessing={"range": [0, 1], "elision": _elision(canvases, pictures)},
+        data={
+            "canvases": len(canvases),
+            "photographs": canvases.photographs,
+            "bank": canvases.bank_fingerprint,
+            "making": canvases.settings,
+            "sha256": canvases.sha256,
+            "classifier": None if perceptual is None else perceptual.network,
+        },
+        objective=SynthesisObjective(network, perceptual, loss, discriminator),
+        batches=CanvasBatches(
+            canvases,
+            canvases.places(held_out=False),
+            samples,
+            batch_size=request.batch_size,
+            seed=request.seed,
+        ),
+        delivered="generator",
+        validate=(lambda trained: _trial(trained, canvases, held_out, perceptual))
+        if held_out
+        else None,
+        sheet=lambda trained: _sheet(trained, canvases, shown),
+    )
+
+
+def restore(checkpoint: Checkpoint) -> CanvasGenerator:
+    """Return the network of a checkpoint, on the CPU, in evaluation mode.
+
+    Raises:
+        CheckpointError: If the checkpoint is of another network, or damaged.
+    """
+    card = checkpoint.card
+    if card.network != NETWORK:
+        raise CheckpointError(
+            f"the weights are of the network {card.network!r}, expected {NETWORK!r}; give a file "
+            "that scenequilt train synthesis wrote"
+        )
+    try:
+        if card.taxonomy is None:
+            raise ValueError("its card names no classes")
+        taxonomy = taxonomy_from_json(card.taxonomy, "the card")
+        settings = read_settings(CanvasGeneratorSettings, card.settings["network"], "the card")
+        network = CanvasGenerator(len(taxonomy), settings)
+        network.load_state_dict(checkpoint.state)
+    except (DatasetError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"the weights do not fit the network that their card names ({error}); train it again"
+        ) from error
+    return network.eval()
+
+
+def _elision(canvases: CanvasSet, pictures: PictureSettings) -> dict[str, Any]:
+    elision: dict[str, Any] = dict(canvases.settings["stencil"]["elision"])
+    if pictures.inner_ratio is not None:
+        elision["inner_ratio"] = list(pictures.inner_ratio)
+    return elision
+
+
+def _loss_network(path: Path) -> PerceptualLoss:
+    try:
+        return PerceptualLoss(read_perceptual(path, short_side=None).convolutions)
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path}: {error}; give the weights of one of those by --features"
+        ) from error
+
+
+def finished(network: CanvasGenerator, pair: CanvasPair) -> NDArray[np.uint8]:
+    """Return (H, W, 3) uint8 RGB, what a network makes of a simulated canvas."""
+    batch = as_batch([pair])
+    device = next(network.parameters()).device
+    made = network.generate(
+        Conditions(
+            layout=one_hot(batch.label_map, network.classes).to(device),
+            canvas=batch.canvas.float().div(255).to(device),
+            coverage=batch.coverage.to(device),
+            elided=batch.elided.to(device),
+        )
+    )
+    picture = made[0].permute(1, 2, 0).mul(255).round().byte().cpu().numpy()
+    return np.asarray(picture, np.uint8)
+
+
+def _trial(
+    trained: nn.Module,
+    canvases: CanvasSet,
+    places: list[int],
+    perceptual: PerceptualLoss | None,
+) -> Mapping[str, float]:
+    """Return mean differences to the photographs that are held out, where pixels were to be made
+    too."""
+    assert isinstance(trained, CanvasGenerator)
+    sums: dict[str, float] = {}
+    for place in places:
+        pair = canvases.read(place)
+        made = finished(trained, pair)
+        gone = ~pair.coverage | pair.elided
+        apart = np.abs(made.astype(np.float64) - pair.image).mean(axis=2) / 255
+        figures = {
+            "image": float(apart.mean()),
+            "image_where_made": float(apart[gone].mean()) if gone.any() else 0.0,
+        }
+        if perceptual is not None:
+            device = next(trained.parameters()).device
+            both = torch.from_numpy(np.stack([made, pair.image])).permute(0, 3, 1, 2)
+            first, second = (both.float().div(255).to(device)).chunk(2)
+            with torch.no_grad():
+                terms = perceptual.terms(first, second)
+            figures |= {name: float(value) for name, value in terms.items() if name != "image"}
+        for name, value in figures.items():
+            sums[name] = sums.get(name, 0.0) + value / len(places)
+    return sums
+
+
+def _sheet(trained: nn.Module, canvases: CanvasSet, places: list[int]) -> NDArray[np.uint8]:
+    """Return rows of layout, canvas with what is taken out white, finish and photograph."""
+    assert isinstance(trained, CanvasGenerator)
+    rows = []
+    for number in range(min(SHOWN, len(places))):
+        pair = canvases.read(places[number * len(places) // min(SHOWN, len(places))])
+        canvas = pair.canvas.copy()
+        canvas[pair.elided] = 255
+        layout = canvases.taxonomy.palette[pair.label_map]
+        rows.append(np.hstack([layout, canvas, finished(trained, pair), pair.image]))
+    width = max(row.shape[1] for row in rows)
+    return np.vstack([np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows])
