@@ -37,6 +37,17 @@ class AffineParts:
     mirrored: bool
 
 
+def numbers_of(matrix: Affine) -> tuple[float, float, float, float, float, float]:
+    """Return a matrix as its six numbers, row by row: what compiled loops take."""
+    (a, b, x), (c, d, y) = matrix.tolist()
+    return a, b, x, c, d, y
+
+
+def from_numbers(numbers: tuple[float, float, float, float, float, float]) -> Affine:
+    """Return the matrix of six numbers, row by row."""
+    return np.array([numbers[:3], numbers[3:]])
+
+
 def identity() -> Affine:
     """Return the matrix that leaves every point where it is."""
     return np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])

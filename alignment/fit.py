@@ -10,18 +10,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scenequilt.alignment.affine import (
-    Affine,
-    Point,
-    compose,
-    rotation,
-    scaling,
-    through,
+from scenequilt.alignment.affine import Affine, Point, from_numbers, numbers_of, scaling
+from scenequilt.alignment.fit_kernels import (
+    PIXEL_VARIANCE,
+    Moments,
+    Place,
+    compiled_boxes,
+    compiled_moments,
+    compiled_shift,
+    compiled_sides,
 )
 from scenequilt.memory_bank.segment import Box, size_of
-
-_PIXEL_VARIANCE = 1 / 12
-"""Variance of a point within its pixel: a mask of one pixel has an extent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +42,11 @@ class MaskMoments:
     covariance: float
 
     @property
+    def numbers(self) -> Moments:
+        """What compiled loops take."""
+        return Moments(*self.centroid_xy, self.variance_x, self.variance_y, self.covariance)
+
+    @property
     def axis_rad(self) -> float:
         """Direction of the widest spread, in (-pi/2, pi/2]; 0 for a round mask."""
         return math.atan2(2 * self.covariance, self.variance_x - self.variance_y) / 2
@@ -53,7 +57,7 @@ class MaskMoments:
         mean = (self.variance_x + self.variance_y) / 2
         radius = math.hypot((self.variance_x - self.variance_y) / 2, self.covariance)
         # Against rounding only: a line of pixels still has the variance of a pixel across.
-        narrow = max(mean - radius, _PIXEL_VARIANCE / 2)
+        narrow = max(mean - radius, PIXEL_VARIANCE / 2)
         return math.sqrt(mean + radius), math.sqrt(narrow)
 
     def mirrored(self, axis_x: float) -> "MaskMoments":
@@ -62,6 +66,9 @@ class MaskMoments:
         return MaskMoments(
             self.area_px, (2 * axis_x - x, y), self.variance_x, self.variance_y, -self.covariance
         )
+
+
+_NO_MOMENTS = Moments(0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 def moments_of(mask: NDArray[np.bool_], box: Box) -> MaskMoments:
@@ -80,8 +87,8 @@ def moments_of(mask: NDArray[np.bool_], box: Box) -> MaskMoments:
     return MaskMoments(
         area,
         (left + 0.5 + sums["m10"] / area, top + 0.5 + sums["m01"] / area),
-        sums["mu20"] / area + _PIXEL_VARIANCE,
-        sums["mu02"] / area + _PIXEL_VARIANCE,
+        sums["mu20"] / area + PIXEL_VARIANCE,
+        sums["mu02"] / area + PIXEL_VARIANCE,
         sums["mu11"] / area,
     )
 
@@ -104,12 +111,7 @@ def fit_shift(query: MaskMoments, segment: MaskMoments, frame_fit: Affine) -> Af
     The move is a whole number of layout pixels, so that pixels are copied where the photograph has
     the layout's size.
     """
-    x, y = segment.centroid_xy
-    start_x, start_y = frame_fit[:, :2] @ np.array([x, y]) + frame_fit[:, 2]
-    moved = frame_fit.copy()
-    moved[0, 2] += round(query.centroid_xy[0] - start_x)
-    moved[1, 2] += round(query.centroid_xy[1] - start_y)
-    return moved
+    return from_numbers(compiled_shift(query.numbers, segment.numbers, numbers_of(frame_fit)))
 
 
 def fit_boxes(query_box: Box, segment_box: Box) -> Affine:
@@ -125,10 +127,7 @@ def fit_boxes(query_box: Box, segment_box: Box) -> Affine:
     for name, box in (("query_box", query_box), ("segment_box", segment_box)):
         if min(size_of(box)) <= 0:
             raise ValueError(f"{name} {box} is empty, expected (top, left, bottom, right)")
-    height, width = size_of(query_box)
-    segment_height, segment_width = size_of(segment_box)
-    stretched = scaling(width / segment_width, height / segment_height)
-    return through(stretched, _center_of(segment_box), _center_of(query_box))
+    return from_numbers(compiled_boxes(query_box, segment_box))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,54 +167,11 @@ def fit_visible_sides(
         ValueError: If a box is empty.
     """
     fit_boxes(query_box, segment_box)  # refuses empty boxes
-    axes = []
-    for axis in (1, 0):  # x, then y; a box is (top, left, bottom, right)
-        start, end = query_box[axis], query_box[axis + 2]
-        segment_start, segment_end = segment_box[axis], segment_box[axis + 2]
-        start_seen = start > 0 or segment_start <= 0
-        end_seen = end < size_hw[axis] or segment_end >= source_size_hw[axis]
-        axes.append(_AxisFit(start, end, segment_start, segment_end, start_seen, end_seen))
-    horizontal, vertical = axes
-    if not horizontal.known and not vertical.known:
-        frame_x, frame_y = (size_hw[axis] / source_size_hw[axis] for axis in (1, 0))
-        whole = max(horizontal.ratio, vertical.ratio, math.sqrt(frame_x * frame_y))
-        scale_x = scale_y = whole
-    else:
-        scale_x = horizontal.ratio if horizontal.known else max(vertical.ratio, horizontal.ratio)
-        scale_y = vertical.ratio if vertical.known else max(horizontal.ratio, vertical.ratio)
-    # What stands on the ground stays on it: where both ends are seen, the lower one holds.
-    from_xy = (horizontal.fixed(0.5)[0], vertical.fixed(1.0)[0])
-    to_xy = (horizontal.fixed(0.5)[1], vertical.fixed(1.0)[1])
-    return SideFit(through(scaling(scale_x, scale_y), from_xy, to_xy), from_xy)
-
-
-@dataclass(frozen=True, slots=True)
-class _AxisFit:
-    start: int
-    end: int
-    segment_start: int
-    segment_end: int
-    start_seen: bool
-    end_seen: bool
-
-    @property
-    def ratio(self) -> float:
-        return (self.end - self.start) / (self.segment_end - self.segment_start)
-
-    @property
-    def known(self) -> bool:
-        return self.start_seen and self.end_seen
-
-    def fixed(self, share: float) -> tuple[float, float]:
-        """Return the coordinate that holds, in the photograph and in the layout."""
-        if self.start_seen != self.end_seen:
-            share = 0.0 if self.start_seen else 1.0
-        elif not self.known:
-            share = 0.5
-        return (
-            self.segment_start + share * (self.segment_end - self.segment_start),
-            self.start + share * (self.end - self.start),
-        )
+    matrix, x, y = compiled_sides(
+        Place(query_box, _NO_MOMENTS, *size_hw, False),
+        Place(segment_box, _NO_MOMENTS, *source_size_hw, False),
+    )
+    return SideFit(from_numbers(matrix), (x, y))
 
 
 def fit_moments(query: MaskMoments, segment: MaskMoments, *, rotate: bool = False) -> Affine:
@@ -227,23 +183,4 @@ def fit_moments(query: MaskMoments, segment: MaskMoments, *, rotate: bool = Fals
         rotate: Also join the directions of widest spread, by the smaller of the two turns. Without,
             the spreads along x and y are joined and nothing turns.
     """
-    if rotate:
-        wide, narrow = query.spreads
-        segment_wide, segment_narrow = segment.spreads
-        turn = math.remainder(query.axis_rad - segment.axis_rad, math.pi)
-        linear = compose(
-            rotation(segment.axis_rad + turn),
-            scaling(wide / segment_wide, narrow / segment_narrow),
-            rotation(-segment.axis_rad),
-        )
-    else:
-        linear = scaling(
-            math.sqrt(query.variance_x / segment.variance_x),
-            math.sqrt(query.variance_y / segment.variance_y),
-        )
-    return through(linear, segment.centroid_xy, query.centroid_xy)
-
-
-def _center_of(box: Box) -> Point:
-    top, left, bottom, right = box
-    return (left + right) / 2, (top + bottom) / 2
+    return from_numbers(compiled_moments(query.numbers, segment.numbers, rotate))

@@ -1,24 +1,11 @@
 """How far a segment may be enlarged, reduced, stretched and turned before it looks wrong."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
-
-from scenequilt.alignment.affine import (
-    Affine,
-    AffineParts,
-    Point,
-    compose,
-    invert,
-    put_together,
-    take_apart,
-    transform,
-)
+from scenequilt.alignment.affine import Affine, Point, from_numbers, numbers_of
+from scenequilt.alignment.fit_kernels import Bounds, compiled_allows, compiled_limit
 from scenequilt.memory_bank.taxonomy import ClassInfo
-
-_SLACK = 1e-9
-"""What rounding may add to a limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +45,12 @@ class PlacementLimits:
         Args:
             target_from_source: (2, 3). The map.
             frame_fit: (2, 3). The map that leaves a segment where it stands in the frame.
-        """
-        square, frame = take_apart(target_from_source), take_apart(frame_fit)
-        growth = square.scale / frame.scale
-        if not 1 / self.max_reduction - _SLACK <= growth <= self.max_enlargement + _SLACK:
-            return False
-        if self._allows_shape(square):
-            return True
-        if frame.stretch <= 1 + _SLACK:
-            return False
-        return self._allows_shape(take_apart(compose(target_from_source, invert(frame_fit))))
 
-    def _allows_shape(self, parts: AffineParts) -> bool:
-        limit_rad = math.radians(self.max_rotation_deg)
-        return (
-            parts.stretch <= self.max_stretch + _SLACK
-            and abs(parts.rotation_rad) <= limit_rad + _SLACK
-        )
+        Raises:
+            ValueError: If a map flattens the plane.
+        """
+        _refuse_flat(target_from_source)
+        return bool(compiled_allows(numbers_of(target_from_source), self.bounds(frame_fit)))
 
     def clamp(self, target_from_source: Affine, frame_fit: Affine, fixed_xy: Point) -> Affine:
         """Return the map brought within the limits.
@@ -85,29 +61,40 @@ class PlacementLimits:
             fixed_xy: Point of the photograph whose place in the layout does not change.
 
         Returns:
-            (2, 3) float64; target_from_source itself if it is within the limits.
-        """
-        if self.allows(target_from_source, frame_fit):
-            return target_from_source
-        bent = compose(target_from_source, invert(frame_fit))
-        square = take_apart(target_from_source)
-        framed = take_apart(bent)
-        growth = square.scale / take_apart(frame_fit).scale
-        allowed_growth = min(max(growth, 1 / self.max_reduction), self.max_enlargement)
-        ((x, y),) = transform(target_from_source, np.array([fixed_xy])).tolist()
-        if square.stretch <= framed.stretch:
-            return put_together(self._clamped(square, allowed_growth / growth), fixed_xy, (x, y))
-        ((frame_x, frame_y),) = transform(frame_fit, np.array([fixed_xy])).tolist()
-        parts = self._clamped(framed, allowed_growth / growth)
-        return compose(put_together(parts, (frame_x, frame_y), (x, y)), frame_fit)
+            (2, 3) float64; the numbers of target_from_source if it is within the limits.
 
-    def _clamped(self, parts: AffineParts, factor: float) -> AffineParts:
-        limit_rad = math.radians(self.max_rotation_deg)
-        return replace(
-            parts,
-            scale=parts.scale * factor,
-            stretch=min(parts.stretch, self.max_stretch),
-            rotation_rad=min(max(parts.rotation_rad, -limit_rad), limit_rad),
+        Raises:
+            ValueError: If a map flattens the plane.
+        """
+        _refuse_flat(target_from_source)
+        x, y = fixed_xy
+        numbers, bounds = numbers_of(target_from_source), self.bounds(frame_fit)
+        return from_numbers(compiled_limit(numbers, bounds, float(x), float(y)))
+
+    def bounds(self, frame_fit: Affine) -> Bounds:
+        """Return the limits as the compiled loops take them.
+
+        Args:
+            frame_fit: (2, 3). The map that leaves a segment where it stands in the frame.
+
+        Raises:
+            ValueError: If it flattens the plane.
+        """
+        _refuse_flat(frame_fit)
+        return Bounds(
+            float(self.max_enlargement),
+            float(self.max_reduction),
+            float(self.max_stretch),
+            math.radians(self.max_rotation_deg),
+            numbers_of(frame_fit),
+        )
+
+
+def _refuse_flat(matrix: Affine) -> None:
+    (a, b, _), (c, d, _) = matrix.tolist()
+    if abs(a * d - b * c) < 1e-12:
+        raise ValueError(
+            f"matrix {matrix.tolist()} has determinant 0, expected one that can be inverted"
         )
 
 

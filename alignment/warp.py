@@ -14,10 +14,9 @@ from scenequilt.alignment.affine import (
     invert,
     is_whole_pixel_shift,
     scaling,
-    transform,
     translation,
 )
-from scenequilt.memory_bank.segment import Box, size_of
+from scenequilt.memory_bank.segment import Box, Candidate, PlacedSegment, Segment, size_of
 
 PREFILTER_FROM = 2.0
 """Source pixels a layout pixel has to cover before they are averaged first."""
@@ -38,6 +37,44 @@ class WarpedPatch:
     mask: NDArray[np.bool_]
 
 
+class WarpedSegment(PlacedSegment):
+    """A placed segment whose colour is warped when it is first asked for.
+
+    Of the candidates that are placed to be compared, most lose by their masks, and are never seen.
+
+    Args:
+        color: (h, w, 3) uint8 RGB over the box; None warps the segment's when it is asked for, by
+            source_from_target, on the box that warp_mask gives.
+    """
+
+    def __init__(
+        self,
+        query_id: int,
+        segment: Segment,
+        candidate: Candidate,
+        source_from_target: Affine,
+        box: Box,
+        color: NDArray[np.uint8] | None,
+        mask: NDArray[np.bool_],
+        iou: float,
+    ) -> None:
+        known = {"query_id": query_id, "segment": segment, "candidate": candidate}
+        known |= {"source_from_target": source_from_target, "box": box, "mask": mask, "iou": iou}
+        self.__dict__.update(known if color is None else {**known, "color": color})
+        if color is not None:
+            self.__post_init__()
+
+    def __getattr__(self, name: str) -> NDArray[np.uint8]:
+        """Return the colour, which is not there yet."""
+        if name != "color":
+            raise AttributeError(f"{type(self).__name__} has no {name!r}")
+        color = _warp_color(
+            self.segment.color, self.segment.crop_box, self.source_from_target, self.box
+        )
+        self.__dict__["color"] = color
+        return color
+
+
 def warped_box(crop_box: Box, source_from_target: Affine, size_hw: tuple[int, int]) -> Box:
     """Return the layout pixels that a box of the photograph falls on, clipped to the layout.
 
@@ -45,17 +82,16 @@ def warped_box(crop_box: Box, source_from_target: Affine, size_hw: tuple[int, in
         ValueError: If it falls outside of the layout.
     """
     top, left, bottom, right = crop_box
-    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64)
-    moved = transform(invert(source_from_target), corners)
-    # The small numbers keep rounding errors from adding a row or a column.
-    low = np.floor(moved.min(axis=0) + 1e-6).astype(int)
-    high = np.ceil(moved.max(axis=0) - 1e-6).astype(int)
+    (a, b, x), (c, d, y) = invert(source_from_target).tolist()
+    across = [a * u + b * v + x for u in (left, right) for v in (top, bottom)]
+    down = [c * u + d * v + y for u in (left, right) for v in (top, bottom)]
     height, width = size_hw
+    # The small numbers keep rounding errors from adding a row or a column.
     box = (
-        max(int(low[1]), 0),
-        max(int(low[0]), 0),
-        min(int(high[1]), height),
-        min(int(high[0]), width),
+        max(math.floor(min(down) + 1e-6), 0),
+        max(math.floor(min(across) + 1e-6), 0),
+        min(math.ceil(max(down) - 1e-6), height),
+        min(math.ceil(max(across) - 1e-6), width),
     )
     if min(size_of(box)) <= 0:
         raise ValueError(
@@ -88,15 +124,8 @@ def warp_segment(
     Raises:
         ValueError: If the crop falls outside of the layout.
     """
-    box = warped_box(crop_box, source_from_target, size_hw)
-    if is_whole_pixel_shift(source_from_target):
-        rows, columns = _copied(box, crop_box, source_from_target)
-        return WarpedPatch(box, color[rows, columns].copy(), mask[rows, columns].copy())
-    reduced_hw, patch = _patch_map(crop_box, source_from_target, box)
-    if reduced_hw != mask.shape:
-        color = np.asarray(cv2.resize(color, reduced_hw[::-1], interpolation=cv2.INTER_AREA))
-    warped = _read(color, patch, size_of(box), cv2.INTER_CUBIC, cv2.BORDER_REPLICATE)
-    return WarpedPatch(box, warped, _warp_soft(mask, reduced_hw, patch, box))
+    box, warped = warp_mask(mask, crop_box, source_from_target, size_hw)
+    return WarpedPatch(box, _warp_color(color, crop_box, source_from_target, box), warped)
 
 
 def warp_mask(
@@ -110,7 +139,7 @@ def warp_mask(
     box = warped_box(crop_box, source_from_target, size_hw)
     if is_whole_pixel_shift(source_from_target):
         rows, columns = _copied(box, crop_box, source_from_target)
-        return box, mask[rows, columns]
+        return box, mask[rows, columns].copy()
     reduced_hw, patch = _patch_map(crop_box, source_from_target, box)
     return box, _warp_soft(mask, reduced_hw, patch, box)
 
@@ -136,6 +165,18 @@ def sample_mask(
     )
 
 
+def _warp_color(
+    color: NDArray[np.uint8], crop_box: Box, source_from_target: Affine, box: Box
+) -> NDArray[np.uint8]:
+    """Return (h, w, 3) uint8 RGB over a box of the layout."""
+    if is_whole_pixel_shift(source_from_target):
+        return color[_copied(box, crop_box, source_from_target)].copy()
+    reduced_hw, patch = _patch_map(crop_box, source_from_target, box)
+    if reduced_hw != color.shape[:2]:
+        color = np.asarray(cv2.resize(color, reduced_hw[::-1], interpolation=cv2.INTER_AREA))
+    return _read(color, patch, size_of(box), cv2.INTER_CUBIC, cv2.BORDER_REPLICATE)
+
+
 def _copied(box: Box, crop_box: Box, source_from_target: Affine) -> tuple[slice, slice]:
     down = round(float(source_from_target[1, 2])) - crop_box[0]
     across = round(float(source_from_target[0, 2])) - crop_box[1]
@@ -150,7 +191,8 @@ def _patch_map(
     crop_from_patch = compose(
         translation(-crop_box[1], -crop_box[0]), source_from_target, translation(box[1], box[0])
     )
-    covered_x, covered_y = np.abs(crop_from_patch[:, :2]).sum(axis=1).tolist()
+    (a, b, _), (c, d, _) = crop_from_patch.tolist()
+    covered_x, covered_y = abs(a) + abs(b), abs(c) + abs(d)
     reduced_height = math.ceil(height / covered_y) if covered_y >= PREFILTER_FROM else height
     reduced_width = math.ceil(width / covered_x) if covered_x >= PREFILTER_FROM else width
     if (reduced_height, reduced_width) == (height, width):

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenequilt.alignment.affine import (
@@ -49,6 +49,7 @@ def boxes(limit: int = 100) -> st.SearchStrategy[Box]:
     )
 
 
+@settings(deadline=None)  # the first example may compile
 @given(boxes(), boxes())
 def test_box_fit_takes_box_onto_box(query_box: Box, segment_box: Box) -> None:
     fit = fit_boxes(query_box, segment_box)
@@ -120,6 +121,7 @@ def test_moment_fit_finds_scale_and_place_of_a_rectangle() -> None:
     assert box_after(fit, (0, 0, 4, 6)) == pytest.approx([5, 7, 13, 25])
 
 
+@settings(deadline=None)  # the first example may compile
 @given(st.floats(-1.5, 1.5), st.floats(0.5, 2), st.floats(-50, 50))
 def test_moment_fit_with_turn_finds_the_turn(angle: float, scale: float, shift: float) -> None:
     segment = MaskMoments(100, (10, 20), 90, 10, 0)
@@ -158,6 +160,7 @@ def test_shift_joins_the_centroids_by_whole_pixels() -> None:
     assert fit.tolist() == [[1, 0, 3], [0, 1, 0]]
 
 
+@settings(deadline=None)  # the first example may compile
 @given(boxes(98), boxes(98))
 def test_with_nothing_cut_visible_sides_are_the_box_fit(query_box: Box, segment_box: Box) -> None:
     def inner(box: Box) -> Box:

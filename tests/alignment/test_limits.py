@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenequilt.alignment.affine import (
@@ -65,6 +65,7 @@ def test_square_pixels_are_no_stretch_in_a_frame_of_another_shape() -> None:
     assert LIMITS.allows(frame, frame)
 
 
+@settings(deadline=None)  # the first example may compile
 @given(
     st.tuples(st.floats(0.05, 20), st.floats(0.05, 20)),
     st.floats(-3, 3),
@@ -98,7 +99,7 @@ def test_what_is_clamped_is_allowed_and_holds_its_point(
 def test_clamping_leaves_an_allowed_map_alone() -> None:
     matrix = scaling(1.3, 1.1)
 
-    assert LIMITS.clamp(matrix, identity(), (0, 0)) is matrix
+    np.testing.assert_array_equal(LIMITS.clamp(matrix, identity(), (0, 0)), matrix)
 
 
 def test_clamping_a_stretch_keeps_the_area() -> None:

@@ -1,5 +1,7 @@
 """From a matrix to pixels: copying, interpolating, averaging, tracing back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,11 +18,13 @@ from scenequilt.alignment.affine import (
     transform,
     translation,
 )
-from scenequilt.alignment.warp import sample_mask, warp_mask, warp_segment
+from scenequilt.alignment.warp import WarpedSegment, sample_mask, warp_mask, warp_segment
+from scenequilt.memory_bank.segment import Candidate, Segment
 
 RNG = np.random.default_rng(0)
 COLOR = RNG.integers(0, 256, (6, 8, 3), dtype=np.uint8)
 MASK = RNG.random((6, 8)) < 0.5
+CANDIDATE = Candidate(1, "a", 0, 1.0, 1.0, 1.0, 0.0, "frame")
 
 
 def test_identity_loses_no_row_or_column() -> None:
@@ -137,3 +141,36 @@ def test_samples_are_taken_at_the_centres_of_grid_cells() -> None:
 def test_a_crop_that_falls_outside_is_refused() -> None:
     with pytest.raises(ValueError, match="outside of a layout of 6x8 pixels"):
         warp_segment(COLOR, MASK, (0, 0, 6, 8), translation(-50, 0), (6, 8))
+
+
+def test_the_colour_of_a_warped_segment_is_that_of_warping_all_of_it() -> None:
+    color = np.random.default_rng(3).integers(0, 256, (12, 16, 3), np.uint8)
+    mask = np.ones((12, 16), np.bool_)
+    box = (4, 6, 16, 22)
+    segment = Segment(1, 0, "a", box, box, color, mask, (40, 60), False)
+    source_from_target = compose(scaling(0.8, 0.7), translation(-3, 2))
+    whole = warp_segment(color, mask, box, source_from_target, (40, 60))
+
+    placed = WarpedSegment(
+        0, segment, CANDIDATE, source_from_target, whole.box, None, whole.mask, 0.5
+    )
+
+    assert "color" not in vars(placed), "nothing is warped before it is asked for"
+    np.testing.assert_array_equal(placed.color, whole.color)
+    assert placed.color is placed.color
+    smaller = replace(
+        placed, box=(0, 0, 1, 2), color=placed.color[:1, :2], mask=placed.mask[:1, :2]
+    )
+    np.testing.assert_array_equal(smaller.color, whole.color[:1, :2])
+
+
+def test_a_warped_segment_has_nothing_else_that_it_lacks() -> None:
+    color, mask = np.zeros((2, 2, 3), np.uint8), np.ones((2, 2), np.bool_)
+    box = (0, 0, 2, 2)
+    segment = Segment(1, 0, "a", box, box, color, mask, (4, 4), False)
+    placed = WarpedSegment(0, segment, CANDIDATE, identity(), box, color, mask, 1.0)
+
+    with pytest.raises(AttributeError, match="WarpedSegment has no 'colour'"):
+        _ = placed.colour
+    with pytest.raises(ValueError, match=r"mask is \(2, 2\) and color is \(1, 2, 3\)"):
+        WarpedSegment(0, segment, CANDIDATE, identity(), box, color[:1], mask, 1.0)
