@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from scenequilt.memory_bank.segment import Box, Query
 from scenequilt.memory_bank.taxonomy import GROUND_NAMES
 
-Source = Literal["class", "ground", "depth", "enclosure", "candidate", "fixed"]
+Source = Literal["class", "ground", "depth", "enclosure", "network", "candidate", "fixed"]
 """Where a statement about a pair comes from.
 
 class: the usual order of their classes. ground: what touches the ground lower in the picture is
-nearer. depth: the layout's depth map. enclosure: the one has the other all around it. candidate:
-both answer one query, and the better candidate is in front. fixed: the caller said so.
+nearer. depth: the layout's depth map. enclosure: the one has the other all around it. network: a
+trained one. candidate: both answer one query, and the better candidate is in front. fixed: the
+caller said so.
 """
 
 LAYOUT_SOURCES: frozenset[Source] = frozenset(["class", "ground", "depth", "enclosure"])
@@ -162,6 +163,30 @@ class LayoutEvidence:
             if source in self._sources and logit != 0
         )
 
+    def log_depth_ratio(self, first_id: int, second_id: int) -> float | None:
+        """Return how much farther the second query is than the first, as log(second / first).
+
+        Medians of the depths of each within a strip along their common border; of two things that
+        are apart, of all of each.
+
+        Returns:
+            None without depth on both sides, and between a thing and the surface it may stand on,
+            which are equally far where they meet.
+        """
+        return _log_depth_ratio(self._views[first_id], self._views[second_id])
+
+    def are_near(self, first_id: int, second_id: int) -> bool:
+        """Return True if either query has a pixel in the strip along the border of the other."""
+        first, second = self._views[first_id], self._views[second_id]
+        reach_px = _reach_px(first.query.layout.size_hw[0])
+        grown, grown_box = second.grown(reach_px)
+        window = _common(first.box, grown_box)
+        if window is None:
+            return False
+        return bool(
+            (_within(first.mask, first.box, window) & _within(grown, grown_box, window)).any()
+        )
+
     def _class_logit(self, first: "_QueryView", second: "_QueryView") -> float:
         if first.is_thing and second.is_surface:
             return _CLASS_CAP
@@ -229,20 +254,29 @@ def _ground_logit(first: _QueryView, second: _QueryView) -> float:
 
 
 def _depth_logit(first: _QueryView, second: _QueryView) -> float:
+    ratio = _log_depth_ratio(first, second)
+    return 0.0 if ratio is None else _capped(_DEPTH_PER_LOG_RATIO * ratio, _DEPTH_CAP)
+
+
+def _log_depth_ratio(first: _QueryView, second: _QueryView) -> float | None:
     depth_m = first.query.layout.depth_m
     if depth_m is None:
-        return 0.0
+        return None
     if (first.is_surface and second.is_thing) or (second.is_surface and first.is_thing):
-        return 0.0
-    reach_px = max(2, round(_STRIP_PER_HEIGHT * depth_m.shape[0]))
+        return None
+    reach_px = _reach_px(depth_m.shape[0])
     first_m = _median_of(_depths_beside(first, second, depth_m, reach_px))
     second_m = _median_of(_depths_beside(second, first, depth_m, reach_px))
     if (first_m == 0 or second_m == 0) and first.is_thing and second.is_thing:
         # Apart in the layout. A thing is narrow in depth, so all of it will do; stuff is not.
         first_m, second_m = first.median_depth_m(depth_m), second.median_depth_m(depth_m)
     if first_m == 0 or second_m == 0:
-        return 0.0
-    return _capped(_DEPTH_PER_LOG_RATIO * math.log(second_m / first_m), _DEPTH_CAP)
+        return None
+    return math.log(second_m / first_m)
+
+
+def _reach_px(height_px: int) -> int:
+    return max(2, round(_STRIP_PER_HEIGHT * height_px))
 
 
 def _depths_beside(

@@ -1,6 +1,6 @@
 """ClosedFormOrderer: who occludes whom, from class order, ground contact and depth."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,6 +70,10 @@ class Order:
     broken: tuple[OcclusionEdge, ...]
 
 
+Judge = Callable[[Sequence[tuple[Query, Query]]], Sequence[tuple[Evidence, ...]]]
+"""Says for pairs of queries, all at once, what speaks for the first being in front."""
+
+
 class ClosedFormOrderer:
     """Sorts placed segments without weights."""
 
@@ -90,11 +94,7 @@ class ClosedFormOrderer:
         Raises:
             ValueError: If a source is none of these, or a rank lies outside of [0, 1].
         """
-        unknown = set(sources) - LAYOUT_SOURCES
-        if unknown:
-            raise ValueError(
-                f"no source {min(unknown)!r}; there are {', '.join(sorted(LAYOUT_SOURCES))}"
-            )
+        refuse_unknown_sources(sources)
         if ranks is not None and not ((ranks >= 0) & (ranks <= 1)).all():
             raise ValueError(f"ranks must lie in [0, 1], got {ranks.min()} to {ranks.max()}")
         self._ranks = ranks
@@ -121,24 +121,15 @@ class ClosedFormOrderer:
             ValueError: If a placed segment or a fixed pair names a query that is not there, fixed
                 pairs contradict each other, or ranks do not fit the taxonomy.
         """
-        by_id = {query.query_id: query for query in queries}
-        _refuse_strangers(placed, by_id, fixed)
-        if not placed:
-            return Order((), (), ())
-        ranks = self._ranks_for(by_id[placed[0].query_id])
-        edges = [
-            *_fixed_edges(placed, fixed),
-            *self._judged_edges(placed, by_id, ranks, fixed),
-        ]
-        tie_break = [_tie_break(segment, by_id[segment.query_id], ranks) for segment in placed]
-        graph = [GraphEdge(edge.front, edge.back, edge.confidence) for edge in edges]
-        kept, broken = break_cycles(len(placed), graph, tie_break)
-        order = sort_back_to_front(len(placed), [graph[index] for index in kept], tie_break)
-        return Order(
-            tuple(order),
-            tuple(edges[index] for index in kept),
-            tuple(edges[index] for index in broken),
-        )
+        if not placed or not queries:
+            return put_in_order(placed, queries, lambda pairs: [], np.zeros(0), fixed=fixed)
+        ranks = self._ranks_for(queries[0])
+        evidence = LayoutEvidence(queries, ranks, self._sources)
+
+        def judge(pairs: Sequence[tuple[Query, Query]]) -> list[tuple[Evidence, ...]]:
+            return [evidence.between(first.query_id, second.query_id) for first, second in pairs]
+
+        return put_in_order(placed, queries, judge, ranks, fixed=fixed)
 
     def _ranks_for(self, query: Query) -> NDArray[np.float64]:
         taxonomy = query.layout.taxonomy
@@ -151,31 +142,96 @@ class ClosedFormOrderer:
             )
         return self._ranks
 
-    def _judged_edges(
-        self,
-        placed: Sequence[PlacedSegment],
-        by_id: dict[int, Query],
-        ranks: NDArray[np.float64],
-        fixed: Sequence[FixedPair],
-    ) -> list[OcclusionEdge]:
-        layout_evidence = LayoutEvidence(by_id.values(), ranks, self._sources)
-        decided = {frozenset((pair.front, pair.back)) for pair in fixed}
-        edges = []
-        for pair in find_pairs(placed):
-            # Asked in one direction, so that rounding does not depend on the sequence of placed.
-            ends = sorted((pair.first, pair.second), key=lambda place: placed[place].query_id)
-            first, second = placed[ends[0]], placed[ends[1]]
-            if pair.overlap_px == 0 or {first.query_id, second.query_id} in decided:
-                continue
-            if first.query_id == second.query_id:
-                ranked = candidate_evidence(first.candidate.rank, second.candidate.rank)
-                evidence: tuple[Evidence, ...] = (ranked,)
-            else:
-                evidence = layout_evidence.between(first.query_id, second.query_id)
-            edge = _edge(ends[0], ends[1], evidence)
-            if edge is not None:
-                edges.append(edge)
-        return edges
+
+def put_in_order(
+    placed: Sequence[PlacedSegment],
+    queries: Sequence[Query],
+    judge: Judge,
+    ranks: NDArray[np.float64],
+    *,
+    fixed: Sequence[FixedPair] = (),
+) -> Order:
+    """Put placed segments in order by what a judge says about the pairs that overlap.
+
+    Segments of one query follow the ranks of their candidates, fixed pairs the caller; the judge
+    is asked about the others, once for each pair of queries, the smaller query_id first, so that
+    the outcome does not depend on the sequence of placed. Cycles are broken at their least sure.
+
+    Args:
+        placed: The segments; several may answer one query.
+        queries: The queries they answer, all of one layout; others may be among them.
+        judge: Called once, or not at all where there is nothing to ask.
+        ranks: (K,) painting rank of each class: what decides where nothing else does.
+        fixed: Pairs of queries whose order is given.
+
+    Raises:
+        ValueError: If a placed segment or a fixed pair names a query that is not there, or fixed
+            pairs contradict each other.
+    """
+    by_id = {query.query_id: query for query in queries}
+    _refuse_strangers(placed, by_id, fixed)
+    if not placed:
+        return Order((), (), ())
+    edges = [*_fixed_edges(placed, fixed), *_judged_edges(placed, by_id, judge, fixed)]
+    tie_break = [_tie_break(segment, by_id[segment.query_id], ranks) for segment in placed]
+    graph = [GraphEdge(edge.front, edge.back, edge.confidence) for edge in edges]
+    kept, broken = break_cycles(len(placed), graph, tie_break)
+    order = sort_back_to_front(len(placed), [graph[index] for index in kept], tie_break)
+    return Order(
+        tuple(order),
+        tuple(edges[index] for index in kept),
+        tuple(edges[index] for index in broken),
+    )
+
+
+def refuse_unknown_sources(sources: Collection[Source]) -> None:
+    """Refuse sources that do not look at the layout.
+
+    Raises:
+        ValueError: If a source is none of LAYOUT_SOURCES.
+    """
+    unknown = set(sources) - LAYOUT_SOURCES
+    if unknown:
+        raise ValueError(
+            f"no source {min(unknown)!r}; there are {', '.join(sorted(LAYOUT_SOURCES))}"
+        )
+
+
+def _judged_edges(
+    placed: Sequence[PlacedSegment],
+    by_id: dict[int, Query],
+    judge: Judge,
+    fixed: Sequence[FixedPair],
+) -> list[OcclusionEdge]:
+    decided = {frozenset((pair.front, pair.back)) for pair in fixed}
+    overlapping: list[tuple[int, int]] = []
+    for pair in find_pairs(placed):
+        # Asked in one direction, so that rounding does not depend on the sequence of placed.
+        first, second = sorted((pair.first, pair.second), key=lambda place: placed[place].query_id)
+        ids = {placed[first].query_id, placed[second].query_id}
+        if pair.overlap_px > 0 and ids not in decided:
+            overlapping.append((first, second))
+    asked = sorted(
+        {
+            (placed[first].query_id, placed[second].query_id)
+            for first, second in overlapping
+            if placed[first].query_id != placed[second].query_id
+        }
+    )
+    answers = judge([(by_id[first], by_id[second]) for first, second in asked]) if asked else []
+    said = dict(zip(asked, answers, strict=True))
+    edges = []
+    for first, second in overlapping:
+        ids_of = placed[first].query_id, placed[second].query_id
+        if ids_of[0] == ids_of[1]:
+            ranked = candidate_evidence(placed[first].candidate.rank, placed[second].candidate.rank)
+            evidence: tuple[Evidence, ...] = (ranked,)
+        else:
+            evidence = said[ids_of]
+        edge = _edge(first, second, evidence)
+        if edge is not None:
+            edges.append(edge)
+    return edges
 
 
 def _edge(first: int, second: int, evidence: tuple[Evidence, ...]) -> OcclusionEdge | None:

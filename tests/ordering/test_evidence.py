@@ -139,3 +139,48 @@ def test_what_stands_is_known_by_longer_names_too(name: str, stands: bool) -> No
     )
 
     assert ("ground" in found) == stands
+
+
+def boxes_with_depth(
+    first: tuple[slice, slice], second: tuple[slice, slice], *, kinds: str = "tt"
+) -> LayoutEvidence:
+    """Return the evidence of two boxes of 64x64 pixels, 4 and 8 metres away; t a thing, g ground."""
+    taxonomy = Taxonomy(
+        "t",
+        (ClassInfo(0, "car", (0, 0, 0), "thing"), ClassInfo(1, "road", (0, 0, 0), "stuff")),
+    )
+    label_map = np.full((64, 64), VOID, np.uint8)
+    instance_map, depth_m = np.zeros((64, 64), np.int32), np.zeros((64, 64), np.float32)
+    for number, (box, kind, metres) in enumerate(
+        zip((first, second), kinds, (4, 8), strict=True), start=1
+    ):
+        label_map[box] = 0 if kind == "t" else 1
+        instance_map[box] = number if kind == "t" else 0
+        depth_m[box] = metres
+    queries = extract_queries(Layout(label_map, instance_map, taxonomy, depth_m))
+    return LayoutEvidence(queries, class_ranks(taxonomy), ["depth"])
+
+
+LEFT, RIGHT = np.s_[10:40, 0:20], np.s_[10:40, 20:40]
+
+
+def test_the_depth_ratio_turns_its_sign_with_the_pair() -> None:
+    evidence = boxes_with_depth(LEFT, RIGHT)
+
+    assert evidence.log_depth_ratio(0, 1) == pytest.approx(math.log(2))
+    assert evidence.log_depth_ratio(1, 0) == pytest.approx(-math.log(2))
+
+
+def test_a_thing_and_its_ground_have_no_depth_ratio() -> None:
+    evidence = boxes_with_depth(LEFT, RIGHT, kinds="tg")
+
+    assert evidence.log_depth_ratio(0, 1) is None
+
+
+@pytest.mark.parametrize(("gap", "near"), [(0, True), (1, True), (2, False), (10, False)])
+def test_near_is_within_the_strip_along_a_border(gap: int, near: bool) -> None:
+    # 5/256 of 64 lines is a pixel, but the strip has two at least: one of the gap, one beyond.
+    evidence = boxes_with_depth(LEFT, np.s_[10:40, 20 + gap : 40])
+
+    assert evidence.are_near(0, 1) == near
+    assert evidence.are_near(1, 0) == near
