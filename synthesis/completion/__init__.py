@@ -1,0 +1,1 @@
+"""From coarse, incomplete layouts to dense ones."""

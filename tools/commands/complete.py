@@ -1,0 +1,350 @@
+"""The command complete: dense layouts from coarse, incomplete ones."""
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scenequilt.tools.commands import arguments
+from scenequilt.tools.commands.outcome import Outcome
+
+if TYPE_CHECKING:
+    from scenequilt.memory_bank.datasets.interface import Repair
+    from scenequilt.memory_bank.layout import Layout
+    from scenequilt.memory_bank.taxonomy import Taxonomy
+    from scenequilt.synthesis.completion.completer import Completed
+    from scenequilt.tools.completed_set import CompletedSetReport, Completer, Parent
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_complete_command(commands: "Commands") -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "complete",
+        help="fill the void of coarse layouts",
+        description="Fill the void of coarse, incomplete layouts: what is labelled stays as it is, "
+        "void becomes what a network trained on dense layouts holds most probable (scenequilt train "
+        "completion), or with --closed what the nearest labelled pixel is. Writes labels/, "
+        "instances/ where there are things, depth/ where every layout has it, classes.json (the "
+        "folder is what compose takes), layouts.jsonl with the file and figures of each, and "
+        "completion.json. Leaves with 1 if a layout was left out, which is named.",
+    )
+    parser.add_argument(
+        "layouts", type=Path, nargs="+", metavar="LAYOUT",
+        help="label map (PNG of file ids, or of the classes' colours), a folder of them, or the "
+        "folder of a dataset",
+    )  # fmt: skip
+    how = parser.add_mutually_exclusive_group(required=True)
+    how.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="weights of a completion network (.safetensors)",
+    )
+    how.add_argument(
+        "--closed", action="store_true",
+        help="no network: fill with the nearest label, the closed form",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
+    parser.add_argument("--split", metavar="S", help="of a dataset, this split only, e.g. val")
+    parser.add_argument(
+        "--limit", type=arguments.positive, metavar="N", help="the first N layouts only"
+    )
+    parser.add_argument(
+        "--size", type=arguments.size_hw, metavar="HxW",
+        help="bring layouts to this height and width in pixels, by nearest, first",
+    )  # fmt: skip
+    parser.add_argument(
+        "--classes", type=Path, metavar="FILE",
+        help="classes.json with the meaning of the layouts' values (default: that of the dataset "
+        "they lie in, else the classes of the weights); matched to those of the weights by name",
+    )  # fmt: skip
+    parser.add_argument(
+        "--repair", choices=["none", "nearest"], default="none",
+        help="nearest: take the nearest class where a value is none (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--contact-sheet", type=Path, metavar="FILE.png",
+        help="draw the first layouts before and after",
+    )  # fmt: skip
+    parser.add_argument("--force", action="store_true", help="replace completed layouts in --out")
+    parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
+    parser.set_defaults(run=run_complete)
+
+
+def run_complete(args: argparse.Namespace) -> Outcome:
+    """Complete every layout and write the folder.
+
+    Returns:
+        Status 1 if a layout was left out; the text names it.
+    """
+    from scenequilt.tools.commands.complete_sheet import MAX_SHOWN, write_complete_sheet
+    from scenequilt.tools.completed_set import refuse_other_folder, write_completed_set
+    from scenequilt.tools.layout_files import companions_of, find_layout_files
+    from scenequilt.tools.progress import progress_bar
+
+    refuse_other_folder(args.out, force=args.force)
+    _refuse_sheet(args.contact_sheet, force=args.force)
+    files = find_layout_files(args.layouts, split=args.split, outside=args.out)[: args.limit]
+    own = _own_classes(args.layouts, args.classes)
+    completer, taxonomy = _completer(args, own)
+    shown: list[tuple[str, Layout, Completed]] = []
+
+    def show(name: str, layout: "Layout", completed: "Completed") -> None:
+        if args.contact_sheet is not None and len(shown) < MAX_SHOWN:
+            shown.append((name, layout, completed))
+
+    depths = [companions_of(file.path).depth_path for file in files]
+    with progress_bar("completing", "layouts") as progress:
+        report = write_completed_set(
+            files,
+            lambda path: _read(path, taxonomy, own, args.size, args.repair),
+            completer,
+            taxonomy,
+            args.out,
+            parent_of=_parent_finder(args.layouts),
+            request={
+                "layouts": [str(path) for path in args.layouts],
+                "weights": None if args.weights is None else str(args.weights),
+                "split": args.split,
+                "size_hw": args.size,
+                "repair": args.repair,
+            },
+            with_depth=all(depths),
+            force=args.force,
+            show=show,
+            progress=progress,
+        )
+    if args.contact_sheet is not None and shown:
+        title = f"{len(report.rows)} layouts, void filled by {_how(args, completer)}"
+        write_complete_sheet(args.contact_sheet, shown, taxonomy, title)
+    status = 1 if report.failures else 0
+    left_behind = 0 if all(depths) else sum(path is not None for path in depths)
+    if args.json:
+        return Outcome(json.dumps(_as_json(args, report, completer), indent=1), status)
+    return Outcome(_in_words(args, report, completer, left_behind), status)
+
+
+def _completer(args: argparse.Namespace, own: "Taxonomy | None") -> "tuple[Completer, Taxonomy]":
+    """Return what fills the void, and the classes that it is filled with."""
+    from scenequilt.synthesis.completion.completer import NearestCompleter
+
+    if args.closed:
+        if own is None:
+            raise ValueError(
+                "--closed needs to know what the layouts' values mean, and no classes.json lies "
+                "with them; give one with --classes FILE"
+            )
+        return NearestCompleter(), own
+    from scenequilt.tools.training.checkpoint import read_checkpoint
+    from scenequilt.tools.training.jobs.completion import restore_completer
+
+    completer = restore_completer(read_checkpoint(args.weights))
+    return completer, completer.taxonomy
+
+
+def _own_classes(layouts: Sequence[Path], given: Path | None) -> "Taxonomy | None":
+    """Return what the layouts' values mean: as given, as their dataset says, or None if neither.
+
+    Raises:
+        ValueError: If layouts of several taxonomies are to be completed at once.
+    """
+    from scenequilt.memory_bank.taxonomy import read_taxonomy
+
+    if given is not None:
+        return read_taxonomy(given)
+    found = {path: _classes_beside(path) for path in layouts}
+    distinct = set(found.values())
+    if len(distinct) > 1:
+        named = "; ".join(
+            f"{path}: {'no classes.json' if taxonomy is None else taxonomy.name}"
+            for path, taxonomy in found.items()
+        )
+        raise ValueError(
+            f"the layouts' values mean different classes ({named}); complete them one dataset "
+            "after the other, or say what all of them mean with --classes FILE"
+        )
+    return distinct.pop()
+
+
+def _classes_beside(path: Path) -> "Taxonomy | None":
+    from scenequilt.memory_bank.datasets.open import READERS, open_dataset
+    from scenequilt.memory_bank.taxonomy import read_taxonomy
+
+    if path.is_dir() and any(reader.recognises(path) for reader in READERS.values()):
+        return open_dataset(path).taxonomy
+    # labels/[split/]NAME.png, and the folders of it, have classes.json beside labels/.
+    whole = path.resolve()
+    for folder in (whole, *whole.parents[:3]):
+        if folder.name == "labels" and (folder.parent / "classes.json").is_file():
+            return read_taxonomy(folder.parent / "classes.json")
+    beside = (whole if path.is_dir() else whole.parent) / "classes.json"
+    return read_taxonomy(beside) if beside.is_file() else None
+
+
+def _read(
+    path: Path,
+    taxonomy: "Taxonomy",
+    own: "Taxonomy | None",
+    size_hw: tuple[int, int] | None,
+    repair: "Repair",
+) -> "Layout":
+    """Read a layout in the classes that it is completed in.
+
+    Raises:
+        LabelError: If a file is unreadable, nothing is labelled, or a class is not of the taxonomy.
+    """
+    import numpy as np
+
+    from scenequilt.memory_bank.datasets.layout_file import read_layout
+    from scenequilt.memory_bank.errors import LabelError
+    from scenequilt.memory_bank.taxonomy import VOID
+    from scenequilt.tools.layout_files import companions_of, in_taxonomy
+
+    beside = companions_of(path)
+    layout = read_layout(
+        path,
+        own or taxonomy,
+        instance_path=beside.instance_path,
+        depth_path=beside.depth_path,
+        repair=repair,
+        unknown_remedy="say what the values mean with --classes FILE, a classes.json",
+    )
+    shown = [int(label) for label in np.unique(layout.label_map) if label != VOID]
+    if not shown:
+        raise LabelError(
+            f"{path}: every pixel is void, so there is nothing to go on from; label some of it"
+        )
+    if own is not None and own != taxonomy:
+        known = [entry.name for entry in taxonomy.classes]
+        unknown = [
+            own.classes[label].name for label in shown if own.classes[label].name not in known
+        ]
+        if unknown:
+            raise LabelError(
+                f"{path}: taxonomy {own.name!r} has class {unknown[0]!r}, but the weights complete "
+                f"taxonomy {taxonomy.name!r} with {', '.join(known)}; give weights that were "
+                "trained on the layout's classes, or match them by name with --classes FILE"
+            )
+        layout = in_taxonomy(layout, taxonomy, where=str(path))
+    return layout if size_hw is None else layout.resized(size_hw)
+
+
+def _parent_finder(layouts: Sequence[Path]) -> "Callable[[Path], Parent]":
+    """Return a function from a label map to the photographs whose layout it is.
+
+    compose --exclude-own leaves them out, and could not tell from the bytes of a completed layout.
+    """
+    from scenequilt.memory_bank.datasets.folder import files_by_name
+    from scenequilt.memory_bank.datasets.open import READERS, open_dataset
+    from scenequilt.memory_bank.store import sha256_of
+    from scenequilt.tools.completed_set import Parent
+    from scenequilt.tools.layout_files import read_parents
+
+    photographs: dict[Path, tuple[str, Path]] = {}
+    for folder in layouts:
+        has_images = not (folder / "labels").is_dir() or (folder / "images").is_dir()
+        if (
+            folder.is_dir()
+            and has_images
+            and any(reader.recognises(folder) for reader in READERS.values())
+        ):
+            for entry in open_dataset(folder).entries():
+                photographs[entry.label_path.resolve()] = (entry.source_id, entry.image_path)
+
+    def parent_of(path: Path) -> Parent:
+        derived = read_parents(path.parent).get(path.stem)
+        if derived is not None:
+            return Parent(tuple(sorted(derived.names)), tuple(sorted(derived.image_sha256)))
+        found = photographs.get(path.resolve())
+        for labels in (path.parent, path.parent.parent):
+            if found is None and labels.name == "labels":
+                images = (labels.parent / "images" / path.relative_to(labels)).parent
+                image = files_by_name(images).get(path.stem)
+                found = None if image is None else (path.stem, image)
+        if found is None or not found[1].is_file():
+            return Parent()
+        return Parent((found[0],), (sha256_of(found[1]),))
+
+    return parent_of
+
+
+def _refuse_sheet(sheet: Path | None, *, force: bool) -> None:
+    """Refuse to write the contact sheet over something else, or where it cannot be written."""
+    if sheet is None:
+        return
+    if sheet.suffix.lower() != ".png":
+        raise ValueError(f"{sheet}: the contact sheet is a PNG; give --contact-sheet FILE.png")
+    if sheet.exists() and not (force and sheet.is_file()):
+        raise ValueError(
+            f"{sheet}: is there already; choose another --contact-sheet, or --force replaces it"
+        )
+    if not sheet.resolve().parent.is_dir():
+        raise ValueError(f"{sheet}: its folder is not there; make it, or choose another file")
+
+
+def _how(args: argparse.Namespace, completer: "Completer") -> str:
+    if args.closed:
+        return f"{completer.name} (closed form, no weights)"
+    return f"{completer.name} ({args.weights.name})"
+
+
+def _as_json(
+    args: argparse.Namespace, report: "CompletedSetReport", completer: "Completer"
+) -> dict[str, object]:
+    return {
+        "out": str(args.out.resolve()),
+        "completer": completer.name,
+        "learned": not args.closed,
+        "weights": None if args.closed else str(args.weights),
+        "layouts": [row.as_json() for row in report.rows],
+        "failures": [message for _, message in report.failures],
+    }
+
+
+def _in_words(
+    args: argparse.Namespace,
+    report: "CompletedSetReport",
+    completer: "Completer",
+    left_behind: int,
+) -> str:
+    rows = report.rows
+    lines = [f"{_count(len(rows))} completed, void filled by {_how(args, completer)}"]
+    if rows:
+        void = sum(row.void_share for row in rows) / len(rows)
+        lines.append(f"  void before   {100 * void:5.1f} %   mean over the layouts")
+        shares = [row.probability for row in rows if row.probability is not None]
+        if shares:
+            lines.append(
+                f"  probability   {100 * sum(shares) / len(shares):5.1f} %   that the network gives "
+                "what it filled in, mean over the layouts"
+            )
+        lines.append(f"  new objects   {sum(row.objects for row in rows):5d}")
+        filled: dict[str, float] = {}
+        for row in rows:
+            for name, share in row.filled.items():
+                filled[name] = filled.get(name, 0.0) + share / len(rows)
+        most = sorted(filled.items(), key=lambda each: -each[1])
+        lines += [
+            f"  filled with   {100 * share:5.1f} %   {name}"
+            for name, share in most
+            if share >= 5e-4
+        ]
+    if left_behind:
+        lines.append(
+            f"depth is left behind: {_count(left_behind)} of {len(rows) + len(report.failures)} "
+            "with a depth map, and compose wants all or none"
+        )
+    if report.failures:
+        lines.append(f"{_count(len(report.failures))} left out:")
+        lines += [f"  {message}" for _, message in report.failures]
+    lines.append(f"layouts        {(args.out / 'labels').resolve()}")
+    if args.contact_sheet is not None and rows:
+        lines.append(f"contact sheet  {args.contact_sheet.resolve()}")
+    return "\n".join(lines)
+
+
+def _count(number: int) -> str:
+    return f"{number} layout" if number == 1 else f"{number} layouts"
