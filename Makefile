@@ -13,7 +13,7 @@ INSTALLED := $(VENV)/.installed-$(FAISS)
 .PHONY: demo test slow check format clean
 
 demo: $(INSTALLED)
-	$(BIN)/scenequilt demo --out out/demo
+	$(BIN)/scenequilt demo --out out/demo --weights docs/weights/toytown
 
 test: check
 	$(BIN)/python -m pytest -q -n 2

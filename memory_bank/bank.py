@@ -35,6 +35,9 @@ INDEX_FOLDER = "index"
 CACHE_BYTES = 256 << 20
 """Decoded segments that a bank keeps at hand, in bytes, unless another limit is asked for."""
 
+KEPT_LABEL_MAPS = 128
+"""Decoded layouts of photographs that a bank keeps at hand."""
+
 
 @dataclass(frozen=True)
 class BankInfo:
@@ -165,6 +168,7 @@ class MemoryBank:
         self._lock = threading.RLock()
         self._cache: OrderedDict[int, Segment] = OrderedDict()
         self._cached_bytes = 0
+        self._label_maps: OrderedDict[str, NDArray[np.uint8]] = OrderedDict()
         self._numbers: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
         self._places: dict[str, tuple[int, int]] | None = None
         self._searcher: Searcher | None = None
@@ -220,6 +224,7 @@ class MemoryBank:
         with self._lock:
             self._closed = True
             self._cache.clear()
+            self._label_maps.clear()
             self._cached_bytes = 0
             self._searcher = None
             self._numbers = self._places = None
@@ -336,12 +341,25 @@ class MemoryBank:
     def label_map(self, source_id: str) -> NDArray[np.uint8]:
         """Return the layout of a photograph at frame size, (frame_h, frame_w) class ids.
 
+        The array is shared and cannot be written to.
+
         Raises:
             KeyError: If the bank holds no such photograph.
             BankCorruptError: If the layout is not what was written.
         """
+        with self._lock:
+            self._check_open()
+            if source_id in self._label_maps:
+                self._label_maps.move_to_end(source_id)
+                return self._label_maps[source_id]
         shard, row = self._source_place(source_id)
-        return shard.label_map(row)
+        label_map = shard.label_map(row)
+        label_map.flags.writeable = False
+        with self._lock:
+            self._label_maps[source_id] = label_map
+            while len(self._label_maps) > KEPT_LABEL_MAPS:
+                self._label_maps.popitem(last=False)
+        return label_map
 
     def retrieve(
         self,

@@ -10,6 +10,7 @@ ScenequiltError
         EmptyClassError     no segment of a class that the layout asks for, after the filters
     RecipeError             a recipe cannot be replayed: bank, program or layout is another
     CheckpointError         a file of weights cannot be read, or does not fit what it is for
+    MissingConditionError   a generator needs a condition that is None
     FaissError              FAISS is absent, broken, or installed twice
 
 A caller's mistake in an argument is a ValueError or a TypeError.
@@ -54,6 +55,10 @@ class RecipeError(ScenequiltError):
 
 class CheckpointError(ScenequiltError):
     """A file of weights cannot be read, or does not fit what it is for."""
+
+
+class MissingConditionError(ScenequiltError):
+    """A generator needs a condition that is None."""
 
 
 class FaissError(ScenequiltError):

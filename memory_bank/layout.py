@@ -56,3 +56,23 @@ class Layout:
     def colored(self) -> NDArray[np.uint8]:
         """Return (H, W, 3) uint8 RGB in the taxonomy's colours, void black."""
         return self.taxonomy.palette[self.label_map]
+
+    def resized(self, size_hw: tuple[int, int]) -> "Layout":
+        """Return the layout at another (height, width), every pixel that of its nearest neighbour."""
+        if self.size_hw == size_hw:
+            return self
+        height, width = size_hw
+        rows = _nearest(self.size_hw[0], height)[:, None]
+        columns = _nearest(self.size_hw[1], width)[None, :]
+        return Layout(
+            self.label_map[rows, columns],
+            self.instance_map[rows, columns],
+            self.taxonomy,
+            None if self.depth_m is None else self.depth_m[rows, columns],
+        )
+
+
+def _nearest(length: int, wanted: int) -> NDArray[np.intp]:
+    # The pixel under the centre of each wanted one; OpenCV's nearest takes the one under its edge,
+    # which moves a layout by up to half a pixel.
+    return ((np.arange(wanted) + 0.5) * length / wanted).astype(np.intp)

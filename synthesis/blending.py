@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenequilt.memory_bank.segment import Box
+from scenequilt.synthesis.canvas import lay_on
 
 Blend = Literal["hard", "feathered", "multiband"]
 BLENDS: tuple[Blend, ...] = ("hard", "feathered", "multiband")
@@ -17,6 +18,9 @@ OUTLINE_MIX = 0.35
 """Most that a neighbour may weigh in a pixel beside an outline, so that a thin pole stays."""
 
 HALF = np.float32(0.5)
+
+PYRAMID_MARGIN = 6
+"""How far a pyramid's colour comes from, in pixels of its coarsest level; 4 would do."""
 
 NEGLIGIBLE = 1 / 512
 """A share below which a colour cannot change a byte by more than rounding."""
@@ -49,10 +53,12 @@ class Blended:
     Attributes:
         image: (H, W, 3) uint8 RGB.
         mixed: (H, W) bool, True where more than one layer went into a pixel.
+        sheets: What each group became.
     """
 
     image: NDArray[np.uint8]
     mixed: NDArray[np.bool_]
+    sheets: tuple["Sheet", ...] = ()
 
 
 def blend_layers(
@@ -62,6 +68,7 @@ def blend_layers(
     *,
     how: Blend,
     band_px: int,
+    earlier: Blended | None = None,
 ) -> Blended:
     """Put layers together, and soften the seams where the layers themselves have the colour for it.
 
@@ -77,6 +84,8 @@ def blend_layers(
         size_hw: (height, width) of the picture.
         how: "hard" mixes nothing.
         band_px: Reach of the mixing on either side of a seam.
+        earlier: What came of other layers by the same band: a group of the very same arrays is
+            taken from there.
 
     Returns:
         The picture, black where there is no layer.
@@ -91,7 +100,10 @@ def blend_layers(
         group: [place for place in back_to_front if layers[place].group == group]
         for group in groups
     }
-    sheets = [_join([layers[place] for place in members[g]], how, band_px) for g in groups]
+    kept = earlier.sheets if earlier is not None else ()
+    sheets = [
+        _joined([layers[place] for place in members[group]], how, band_px, kept) for group in groups
+    ]
     sheet_of = np.empty(len(layers), np.int32)
     for number, group in enumerate(groups):
         sheet_of[members[group]] = number
@@ -105,29 +117,55 @@ def blend_layers(
     mixed = np.zeros(size_hw, np.bool_)
     for number, sheet in enumerate(sheets):
         top, left, bottom, right = sheet.box
-        rows, columns = np.nonzero(top_sheet[top:bottom, left:right] == number)
-        image[rows + top, columns + left] = sheet.color[rows, columns]
-        mixed[rows + top, columns + left] = sheet.mixed[rows, columns]
+        mine = top_sheet[top:bottom, left:right] == number
+        lay_on(image[top:bottom, left:right], sheet.color, mine)
+        mixed[top:bottom, left:right] |= mine & sheet.mixed
     if how != "hard":
         _soften_outlines(image, mixed, top_sheet, sheets)
-    return Blended(image, mixed)
+    return Blended(image, mixed, tuple(sheets))
 
 
 @dataclass(frozen=True, eq=False)
-class _Sheet:
-    """All layers of a group in one: box, colour, where it has colour, where it is a mixture."""
+class Sheet:
+    """All layers of a group in one.
 
+    Attributes:
+        pieces: The layers, the furthest back first.
+        box: Around all of them.
+        color: (h, w, 3) uint8 RGB.
+        reach: (h, w) bool, where it has colour.
+        mixed: (h, w) bool, where it is a mixture.
+    """
+
+    pieces: tuple[Layer, ...]
     box: Box
     color: NDArray[np.uint8]
     reach: NDArray[np.bool_]
     mixed: NDArray[np.bool_]
 
+    def is_of(self, pieces: Sequence[Layer]) -> bool:
+        """Return True if it was made of these very arrays."""
+        return len(pieces) == len(self.pieces) and all(
+            one.color is other.color
+            and one.reach is other.reach
+            and one.offered is other.offered
+            and one.box == other.box
+            for one, other in zip(self.pieces, pieces, strict=True)
+        )
 
-def _join(pieces: Sequence[Layer], how: Blend, band_px: int) -> _Sheet:
+
+def _joined(pieces: Sequence[Layer], how: Blend, band_px: int, kept: Sequence[Sheet]) -> Sheet:
+    """Return the sheet of a group: one that is kept, if it is of the same pieces, or a new one."""
+    found = next((sheet for sheet in kept if sheet.is_of(pieces)), None)
+    return found or _join(pieces, how, band_px)
+
+
+def _join(pieces: Sequence[Layer], how: Blend, band_px: int) -> Sheet:
     """Lay the pieces of a group over each other, each mixed with those before it."""
     if len(pieces) == 1:
         piece = pieces[0]
-        return _Sheet(piece.box, piece.color, piece.reach, np.zeros(piece.reach.shape, np.bool_))
+        nowhere = np.zeros(piece.reach.shape, np.bool_)
+        return Sheet((piece,), piece.box, piece.color, piece.reach, nowhere)
     boxes = np.array([piece.box for piece in pieces])
     top, left = boxes[:, :2].min(axis=0).tolist()
     bottom, right = boxes[:, 2:].max(axis=0).tolist()
@@ -146,14 +184,14 @@ def _join(pieces: Sequence[Layer], how: Blend, band_px: int) -> _Sheet:
         mixture = None
         if mix.any():
             blend = _splice if how == "multiband" else _feather
-            mixture = blend(piece, under, known, share, band_px)[mix]
-        np.copyto(under, piece.color, where=(piece.offered | (piece.reach & ~known))[..., None])
+            mixture = blend(piece, under, known, share, band_px, mix)
+        lay_on(under, piece.color, piece.offered | (piece.reach & ~known))
         if mixture is not None:
             under[mix] = mixture
         mixed[window] &= ~piece.offered
         mixed[window] |= mix
         known |= piece.reach
-    return _Sheet((top, left, bottom, right), color, reach, mixed)
+    return Sheet(tuple(pieces), (top, left, bottom, right), color, reach, mixed)
 
 
 def _share_of(offered: NDArray[np.bool_], band_px: int) -> NDArray[np.float32]:
@@ -178,8 +216,11 @@ def _feather(
     known: NDArray[np.bool_],
     share: NDArray[np.float32],
     band_px: int,
+    mix: NDArray[np.bool_],
 ) -> NDArray[np.uint8]:
-    mixture = under + share[..., None] * (piece.color.astype(np.float32) - under)
+    """Return (N, 3) uint8 RGB, the mixture where mix is True."""
+    below = under[mix]
+    mixture = below + share[mix][:, None] * (piece.color[mix].astype(np.float32) - below)
     return np.rint(mixture).astype(np.uint8)
 
 
@@ -189,24 +230,43 @@ def _splice(
     known: NDArray[np.bool_],
     share: NDArray[np.float32],
     band_px: int,
+    mix: NDArray[np.bool_],
 ) -> NDArray[np.uint8]:
     """Mix band by band, the coarse ones over a wider border than the fine ones.
 
     Where only one of the two has colour the other borrows it, so that no pyramid sees a hole.
+    Returns (N, 3) uint8 RGB, the mixture where mix is True.
     """
-    over = np.where(piece.reach[..., None], piece.color, under).astype(np.float32)
-    below = np.where(known[..., None], under, piece.color).astype(np.float32)
-    difference = over - below
     levels = max(1, int(np.log2(max(band_px, 2))))
-    mask = piece.offered.astype(np.float32)
+    window = _window_of(mix, levels)
+    mix, known, reach = mix[window], known[window], piece.reach[window]
+    over, below = under[window].copy(), piece.color[window].copy()
+    lay_on(over, piece.color[window], reach)
+    lay_on(below, under[window], known)
+    difference = cv2.subtract(over, below, dtype=cv2.CV_32F)
+    mask = piece.offered[window].astype(np.float32)
     bands = []
-    for band in _laplacian(difference, levels):
+    for band in _laplacian(np.asarray(difference, np.float32), levels):
         bands.append(band * mask[..., None])
         mask = np.asarray(cv2.pyrDown(mask), np.float32)
     mixture = bands[-1]
     for band in reversed(bands[:-1]):
         mixture = _larger(mixture, band) + band
-    return np.clip(np.rint(below + mixture), 0, 255).astype(np.uint8)
+    return np.clip(np.rint(below[mix] + mixture[mix]), 0, 255).astype(np.uint8)
+
+
+def _window_of(mix: NDArray[np.bool_], levels: int) -> tuple[slice, slice]:
+    """Return the window that a pyramid has to cover to be right where mix is True.
+
+    It begins at a pixel that is one on every level too.
+    """
+    cell_px = 2**levels
+    window = []
+    for axis in (1, 0):
+        at = np.flatnonzero(mix.any(axis=axis))
+        first = max(int(at[0]) - PYRAMID_MARGIN * cell_px, 0) // cell_px * cell_px
+        window.append(slice(first, int(at[-1]) + 1 + PYRAMID_MARGIN * cell_px))
+    return window[0], window[1]
 
 
 def _laplacian(color: NDArray[np.float32], levels: int) -> list[NDArray[np.float32]]:
@@ -227,7 +287,7 @@ def _soften_outlines(
     image: NDArray[np.uint8],
     mixed: NDArray[np.bool_],
     top_sheet: NDArray[np.int32],
-    sheets: Sequence[_Sheet],
+    sheets: Sequence[Sheet],
 ) -> None:
     """Mix pixels beside an outline with what is behind them there, one pixel wide."""
     kernel = np.ones((3, 3), np.uint8)

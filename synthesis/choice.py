@@ -298,10 +298,12 @@ def cover_zone(
     settings: ChoiceSettings,
     *,
     margin_px: int,
+    first_is_given: bool = False,
 ) -> Chosen:
     """Cover the zone of a stuff region with as few segments as it takes.
 
-    The first piece is the candidate worth most, its share of the zone counted in; each further one
+    The first piece is the candidate worth most, its share of the zone counted in, or, if that is
+    given, the first of the candidates, whatever it is worth; each further one
     is the candidate that covers most of what is open then, those of photographs already in the
     zone preferred. A piece is clipped to what it is to show. Where much stays open all the same,
     what was placed is laid over it again, moved by whole pixels: texture of the class, whose every
@@ -315,6 +317,7 @@ def cover_zone(
         place: Bends a candidate to the query.
         settings: Limits.
         margin_px: How far a piece's colour is kept around what it shows, for blending.
+        first_is_given: True if the caller has said which candidate shows first.
     """
     area = int(np.count_nonzero(zone))
     small = area < settings.small_px
@@ -330,6 +333,8 @@ def cover_zone(
     textures: list[PlacedSegment] = []
     while len(pieces) < settings.stuff_pieces and left > max(settings.least_open * area, 8):
         spare = max(budget - len(tried), 0) if pieces else count
+        if first_is_given and not tried:
+            spare = 1
         fresh, waiting = waiting[: min(count, spare)], waiting[min(count, spare) :]
         for entry in fresh:
             placed = place(entry.candidate)

@@ -1,20 +1,24 @@
 """Chooses and places segments for the queries of one picture."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scenequilt.memory_bank.layout import Layout
 from scenequilt.memory_bank.segment import Box, Candidate, PlacedSegment, Query, Retrieval
 from scenequilt.synthesis.choice import (
     Chosen,
     Preferences,
+    Ranked,
     choose_thing,
     cover_zone,
     leftover_queries,
     rank_candidates,
 )
-from scenequilt.synthesis.mending import mend_mask, take_out_shadows
+from scenequilt.synthesis.composition import Rejection
+from scenequilt.synthesis.mending import ShadowPlaces, mend_mask, take_out_shadows
 from scenequilt.synthesis.stages import Aligner, Bank, ComposeSettings
 
 SAME_OBJECT_LAB = 2.5
@@ -29,6 +33,7 @@ class Chooser:
 
     def __init__(
         self,
+        layout: Layout,
         bank: Bank,
         aligner: Aligner,
         zones: NDArray[np.int32],
@@ -40,6 +45,7 @@ class Chooser:
         self._zones = zones
         self._preferences = preferences
         self._settings = settings.choice
+        self._shadows = ShadowPlaces(layout, bank.label_map)
         self._shown: set[int] = set()
         self._colors_shown: dict[int, list[NDArray[np.float64]]] = {}
 
@@ -50,8 +56,17 @@ class Chooser:
             for query, retrieval in zip(queries, retrievals, strict=True)
         ]
 
-    def _choose(self, query: Query, retrieval: Retrieval) -> Chosen:
-        ranked = rank_candidates(
+    def remember(self, query: Query, chosen: Chosen) -> None:
+        """Take it that the picture shows what was chosen for a query."""
+        for item in chosen.placed:
+            segment_id = item.segment.segment_id
+            self._shown.add(segment_id)
+            shown = self._colors_shown.setdefault(query.class_id, [])
+            shown.append(self._colors_of(segment_id))
+
+    def rank(self, query: Query, retrieval: Retrieval) -> list[Ranked]:
+        """Return the candidates of a query in the order in which they are tried."""
+        return rank_candidates(
             query,
             retrieval.candidates,
             self._preferences,
@@ -60,27 +75,49 @@ class Chooser:
             alike=self._like_those_shown(query, retrieval) if query.is_thing else (),
         )
 
-        def place(candidate: Candidate) -> PlacedSegment:
-            segment = self._bank.segment(candidate.segment_id)
-            if not query.is_thing:
-                label_map = self._bank.label_map(segment.source_id)
-                segment = mend_mask(segment, label_map)
-                segment = take_out_shadows(segment, label_map, query.layout)
-            return self._aligner.place(query, segment, candidate)
+    def answer(self, query: Query, ranked: Sequence[Ranked], *, first: Ranked) -> Chosen:
+        """Return what is pasted for a query if the caller says by which of its candidates.
 
+        Stuff that the candidate leaves open is covered by the others as ever.
+        """
+        rest = [entry for entry in ranked if entry is not first]
         if query.is_thing:
-            chosen = choose_thing(query, ranked, place, self._settings)
+            placed = self._place(query, first.candidate)
+            pieces = (placed,) if placed.mask.any() else ()
+            lost = (Rejection(query.query_id, e.candidate.segment_id, e.handicap) for e in rest)
+            return Chosen(pieces, tuple(item.mask for item in pieces), tuple(lost))
+        return self._cover(query, [first, *rest], first_is_given=True)
+
+    def _choose(self, query: Query, retrieval: Retrieval) -> Chosen:
+        ranked = self.rank(query, retrieval)
+        if query.is_thing:
+            chosen = choose_thing(query, ranked, partial(self._place, query), self._settings)
         else:
-            zone, box = self._zone_of(query)
-            margin_px = max(4, self._zones.shape[0] // 24)
-            chosen = cover_zone(
-                query, zone, box, ranked, place, self._settings, margin_px=margin_px
-            )
-        for item in chosen.placed:
-            colors = self._colors_of(item.segment.segment_id)
-            self._shown.add(item.segment.segment_id)
-            self._colors_shown.setdefault(query.class_id, []).append(colors)
+            chosen = self._cover(query, ranked)
+        self.remember(query, chosen)
         return chosen
+
+    def _cover(
+        self, query: Query, ranked: Sequence[Ranked], *, first_is_given: bool = False
+    ) -> Chosen:
+        zone, box = self._zone_of(query)
+        return cover_zone(
+            query,
+            zone,
+            box,
+            ranked,
+            partial(self._place, query),
+            self._settings,
+            margin_px=max(4, self._zones.shape[0] // 24),
+            first_is_given=first_is_given,
+        )
+
+    def _place(self, query: Query, candidate: Candidate) -> PlacedSegment:
+        segment = self._bank.segment(candidate.segment_id)
+        if not query.is_thing:
+            segment = mend_mask(segment, self._bank.label_map(segment.source_id))
+            segment = take_out_shadows(segment, self._shadows)
+        return self._aligner.place(query, segment, candidate)
 
     def _like_those_shown(self, query: Query, retrieval: Retrieval) -> set[int]:
         """Return the candidates that look like an object which is in the picture already.

@@ -1,7 +1,7 @@
 """Colour transfer: moving segments towards the light of the picture they come into."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from scenequilt.memory_bank.segment import PlacedSegment
 from scenequilt.memory_bank.taxonomy import Taxonomy
+from scenequilt.synthesis.canvas import lay_on
 from scenequilt.synthesis.look import Look, SourceLooks, lab_of, light_between, rgb_of
 
 IMPERCEPTIBLE = 1.0
@@ -143,6 +144,32 @@ def shifts_towards(
     return shifts
 
 
+@dataclass(frozen=True, eq=False)
+class Recolored:
+    """Colours of placed segments in the light of a picture, and what they depend on.
+
+    Attributes:
+        placed: P segments.
+        reach: Their reach.
+        shifts: (P, 3) what each was to move by.
+        skies: What may show through each.
+        colors: For each (h, w, 3) uint8 RGB over its box.
+    """
+
+    placed: tuple[PlacedSegment, ...]
+    reach: tuple[NDArray[np.bool_], ...]
+    shifts: NDArray[np.float64]
+    skies: tuple[SkySwap | None, ...]
+    colors: tuple[NDArray[np.uint8], ...]
+
+    def of_query(self) -> dict[int, list[int]]:
+        """Return the places of the pieces of each query, by query id."""
+        places: dict[int, list[int]] = {}
+        for place, item in enumerate(self.placed):
+            places.setdefault(item.query_id, []).append(place)
+        return places
+
+
 def recolor_placed(
     placed: Sequence[PlacedSegment],
     reach: Sequence[NDArray[np.bool_]],
@@ -155,7 +182,8 @@ def recolor_placed(
     settings: TransferSettings,
     *,
     band_px: int,
-) -> list[NDArray[np.uint8]]:
+    earlier: Recolored | None = None,
+) -> Recolored:
     """Return the colours of placed segments in the light of the picture.
 
     Every segment moves as shifts_towards says. A further piece of a region is then matched to the
@@ -173,20 +201,28 @@ def recolor_placed(
         size_hw: (height, width) of the picture.
         settings: Limits.
         band_px: How far from a piece's own part its overlap with earlier ones is compared.
+        earlier: What came of other segments, with the same settings: where the pieces of a query
+            are the same objects, and move alike, their colours are taken from there.
 
     Returns:
-        For each segment (h, w, 3) uint8 RGB over its box; where a change is imperceptible, and
-        beyond the reach, the same bytes as before.
+        The colours; where a change is imperceptible, and beyond the reach, the same bytes as
+        before.
     """
     shifts = shifts_towards(
         anchor, placed, looks, segment_means, segment_spreads, taxonomy, settings
     )
     sky = _SkyBehind(placed, shifts, anchor, looks, segment_means, taxonomy)
+    skies = tuple(sky.swap_in(item) for item in placed)
+    wanted = Recolored(tuple(placed), tuple(reach), shifts, skies, ())
+    known = _known_colors(wanted, earlier) if earlier is not None else {}
     pieces_of = np.bincount([item.query_id for item in placed])
     before = np.zeros((*size_hw, 3), np.uint8)
     region = np.full(size_hw, -1, np.int32)
     colors = []
     for place, (item, own) in enumerate(zip(placed, reach, strict=True)):
+        if place in known:
+            colors.append(known[place])
+            continue
         is_stuff = taxonomy.classes[item.segment.class_id].kind == "stuff"
         top, left, bottom, right = item.box
         under, in_region = before[top:bottom, left:right], region[top:bottom, left:right]
@@ -195,24 +231,45 @@ def recolor_placed(
         if is_stuff and pieces_of[item.query_id] > 1:
             near = own & _widen(item.mask, band_px)
             shared = near & _narrow(in_region == item.query_id)
-            shift = _matched(item.color[shared], under[shared], shift, settings)
+            at = np.flatnonzero(shared)
+            shift = _matched(item.color, under, at, shift, settings)
         color = item.color
-        changed = recolor(
-            color[near],
-            shift,
-            keep_highlights=not is_stuff,
-            sky=sky.swap_in(item),
-        )
+        changed = recolor(color[near], shift, keep_highlights=not is_stuff, sky=skies[place])
         if changed is not None:
             color = color.copy()
             color[near] = changed
         if near is not own:
-            color = _matched_locally(color, under, near, shared, band_px, settings)
+            color = _matched_locally(color, under, near, at, band_px, settings)
             fresh = near & (in_region != item.query_id)
-            np.copyto(under, color, where=fresh[..., None])
+            lay_on(under, color, fresh)
             in_region[fresh] = item.query_id
         colors.append(color)
-    return colors
+    return replace(wanted, colors=tuple(colors))
+
+
+def _known_colors(wanted: Recolored, earlier: Recolored) -> dict[int, NDArray[np.uint8]]:
+    """Return the colours, by place, of the queries whose pieces have not changed at all."""
+    before_of = earlier.of_query()
+    known: dict[int, NDArray[np.uint8]] = {}
+    for query_id, places in wanted.of_query().items():
+        before = before_of.get(query_id, [])
+        if len(before) == len(places) and all(
+            wanted.placed[here] is earlier.placed[there]
+            and wanted.reach[here] is earlier.reach[there]
+            and np.array_equal(wanted.shifts[here], earlier.shifts[there])
+            and _same_sky(wanted.skies[here], earlier.skies[there])
+            for here, there in zip(places, before, strict=True)
+        ):
+            known.update(
+                (here, earlier.colors[there]) for here, there in zip(places, before, strict=True)
+            )
+    return known
+
+
+def _same_sky(one: SkySwap | None, other: SkySwap | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one.there, other.there) and np.array_equal(one.here, other.here)
 
 
 def recolor(
@@ -250,7 +307,8 @@ def recolor(
     lab += change
     np.clip(lab[:, 0], 0, 100, out=lab[:, 0])
     moved = rgb_of(lab)
-    unseen = np.linalg.norm(change, axis=1) < IMPERCEPTIBLE
+    np.square(change, out=change)
+    unseen = np.sqrt(change[:, 0] + change[:, 1] + change[:, 2]) < IMPERCEPTIBLE
     moved[unseen] = colors[unseen]
     return moved
 
@@ -307,16 +365,20 @@ class _SkyBehind:
 
 
 def _matched(
-    colors: NDArray[np.uint8],
+    color: NDArray[np.uint8],
     before: NDArray[np.uint8],
+    shared: NDArray[np.int64],
     shift: NDArray[np.float64],
     settings: TransferSettings,
 ) -> NDArray[np.float64]:
-    """Return the shift that takes a piece to what was there before it, where both have colour."""
-    if len(colors) < MIN_SHARED_PX:
+    """Return the shift that takes a piece to what was there before it, where both have colour.
+
+    shared (N,) are the places of those pixels in the two pictures (h, w, 3), flattened.
+    """
+    if len(shared) < MIN_SHARED_PX:
         return shift
-    step = 1 + len(colors) // 4000
-    gap = np.median(lab_of(before[::step]) - lab_of(colors[::step]), axis=0)
+    some = np.unravel_index(shared[:: 1 + len(shared) // 4000], color.shape[:2])
+    gap = np.median(lab_of(before[some]) - lab_of(color[some]), axis=0)
     matched = shift + settings.joint * (gap.astype(np.float64) - shift)
     limited: NDArray[np.float64] = np.clip(matched, -2 * settings.limit, 2 * settings.limit)
     return limited
@@ -326,15 +388,16 @@ def _matched_locally(
     color: NDArray[np.uint8],
     before: NDArray[np.uint8],
     near: NDArray[np.bool_],
-    shared: NDArray[np.bool_],
+    shared: NDArray[np.int64],
     band_px: int,
     settings: TransferSettings,
 ) -> NDArray[np.uint8]:
     """Take out what is still different from place to place, if both pieces are smooth."""
-    if np.count_nonzero(shared) < MIN_SHARED_PX:
+    if len(shared) < MIN_SHARED_PX:
         return color
-    step = 1 + np.count_nonzero(shared) // 4000
-    gap = before[shared].astype(np.float32) - color[shared]
+    step = 1 + len(shared) // 4000
+    at = np.unravel_index(shared, near.shape)
+    gap = before[at].astype(np.float32) - color[at]
     middle = np.median(gap[::step], axis=0)
     noise = 1.48 * np.median(np.abs(gap[::step] - middle), axis=0) + 1
     np.clip(gap, middle - 3 * noise, middle + 3 * noise, out=gap)
@@ -342,8 +405,9 @@ def _matched_locally(
     height, width = near.shape
     small = (max(1, width // LOCAL_SCALE), max(1, height // LOCAL_SCALE))
     field = np.zeros((height, width, 4), np.float32)
-    field[shared, :3] = gap
-    field[shared, 3] = 1
+    flat = field.reshape(-1, 4)
+    flat[shared, :3] = gap
+    flat[shared, 3] = 1
     field = np.asarray(cv2.resize(field, small, interpolation=cv2.INTER_AREA), np.float32)
     side = 2 * max(1, band_px // LOCAL_SCALE) + 1
     for _ in range(2):

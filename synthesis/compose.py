@@ -1,6 +1,5 @@
 """From a layout to a photograph: the whole path on one screen."""
 
-import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,9 +15,11 @@ from scenequilt.ordering.orderer import ClosedFormOrderer, FixedPair
 from scenequilt.synthesis.candidates import ask_anchor, retrieve
 from scenequilt.synthesis.canvas import paste
 from scenequilt.synthesis.chooser import Chooser, lab_statistics, leftovers
-from scenequilt.synthesis.composition import Composition
+from scenequilt.synthesis.composition import Composition, Stopwatch
 from scenequilt.synthesis.elision import elide_borders
 from scenequilt.synthesis.finish import ClosedFinish, Finish, Surroundings
+from scenequilt.synthesis.finishing import finish_canvas
+from scenequilt.synthesis.groundwork import Groundwork
 from scenequilt.synthesis.look import SourceLooks
 from scenequilt.synthesis.preference import prefer
 from scenequilt.synthesis.stages import Aligner, Bank, ComposeSettings, Orderer
@@ -66,7 +67,7 @@ def compose(
     aligner, orderer = aligner or ClosedFormAligner(), orderer or ClosedFormOrderer()
     finish, settings = finish or ClosedFinish(), settings or ComposeSettings()
     looks = looks or SourceLooks(bank)
-    watch = _Stopwatch()
+    watch = Stopwatch()
 
     queries = extract_queries(layout, min_area_px=settings.min_area_px)
     zones = stuff_zones(layout, queries)
@@ -78,7 +79,7 @@ def compose(
     preferences, look = prefer(queries, retrievals, bank, looks, settings, style, seed, earlier)
     retrievals = ask_anchor(bank, queries, retrievals, preferences, settings, where)
     watch.lap("choose")
-    chooser = Chooser(bank, aligner, zones, preferences, settings)
+    chooser = Chooser(layout, bank, aligner, zones, preferences, settings)
     chosen = chooser.choose(queries, retrievals)
     more = leftovers(queries, chosen, settings)
     if more:
@@ -97,9 +98,9 @@ def compose(
     elided = elide_borders(canvas, seed=seed, settings=settings.elision)
     watch.lap("paste")
     surroundings = Surroundings(
-        zone_labels(zones, queries), look, looks, *lab_statistics(placed, bank)
+        zone_labels(zones, queries), look, looks, *lab_statistics(placed, bank), elided
     )
-    finished = finish.finish(canvas, surroundings, seed=seed)
+    finished, closed_work = finish_canvas(finish, canvas, surroundings, seed=seed)
     watch.lap("finish")
     return Composition(
         image=finished.image,
@@ -119,6 +120,20 @@ def compose(
         variant=len(earlier),
         anchor_source_id=preferences.anchor_source_id,
         finish_name=finish.name,
+        groundwork=Groundwork(
+            aligner,
+            orderer,
+            finish,
+            settings,
+            tuple(fixed),
+            zones,
+            preferences,
+            tuple(chosen),
+            canvas,
+            surroundings,
+            finished,
+            closed_work,
+        ),
     )
 
 
@@ -169,19 +184,6 @@ def compose_variants(
             )
         )
     return made
-
-
-class _Stopwatch:
-    """Seconds of each stage, in the order they ran."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.seconds[stage] = now - self._last
-        self._last = now
 
 
 def _check_classes(layout: Layout, bank: Bank) -> None:

@@ -1,9 +1,10 @@
 """What composing a layout yields: the picture, its true layout, and where every pixel came from."""
 
+import time
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from scenequilt.memory_bank.layout import Layout
 from scenequilt.memory_bank.segment import PlacedSegment, Query, Retrieval
 from scenequilt.memory_bank.taxonomy import VOID
+
+if TYPE_CHECKING:
+    from scenequilt.synthesis.groundwork import Groundwork
 
 
 class PixelState(IntEnum):
@@ -29,11 +33,11 @@ class PixelState(IntEnum):
     """No segment's pixel: texture of the same class, or an inpainted hole."""
 
 
-Reason = Literal["score", "used", "look", "fit", "cut", "covered"]
+Reason = Literal["score", "used", "look", "fit", "cut", "covered", "swapped"]
 """Why a candidate lost. score: worth less than the chosen one. used: this picture or an earlier
 variant shows it. look: its light and colour are far from the picture's. fit: another one's outline
 fits better once placed. cut: the frame of its photograph would cut it in the middle of the picture.
-covered: what it would show was covered by then."""
+covered: what it would show was covered by then. swapped: the caller put another in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,21 @@ class Rejection:
     query_id: int
     segment_id: int
     reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """A choice of the caller's: what answers a query instead of what did.
+
+    Attributes:
+        query_id: The query.
+        segment_id: The segment that answers it since; of stuff, the one that shows first.
+        instead_of: The segment that did before.
+    """
+
+    query_id: int
+    segment_id: int
+    instead_of: int
 
 
 class PaintingOrder(Protocol):
@@ -84,6 +103,9 @@ class Composition:
         variant: 0 for the best choice, 1... for the ones that differ from it.
         anchor_source_id: Photograph whose light the picture follows, "" if none.
         finish_name: Finish that made the picture of the canvas.
+        swaps: What was swapped since it was composed, in order; the same swaps of the same
+            composition give the same picture.
+        groundwork: What swapping goes by; None for a composition that was put together by hand.
     """
 
     image: NDArray[np.uint8]
@@ -103,6 +125,8 @@ class Composition:
     variant: int
     anchor_source_id: str
     finish_name: str
+    swaps: tuple[Swap, ...] = ()
+    groundwork: "Groundwork | None" = None
 
     @cached_property
     def segment_ids(self) -> NDArray[np.int64]:
@@ -160,6 +184,20 @@ class Composition:
         """Share of all pixels in each state, by its lower-case name."""
         counts = np.bincount(self.state.ravel(), minlength=len(PixelState))
         return {state.name.lower(): float(counts[state] / counts.sum()) for state in PixelState}
+
+
+class Stopwatch:
+    """Seconds of each stage, in the order they ran."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """Write down how long a stage took that has just ended."""
+        now = time.perf_counter()
+        self.seconds[stage] = now - self._last
+        self._last = now
 
 
 def _share(true: NDArray[np.bool_], among: NDArray[np.bool_]) -> float:

@@ -1,13 +1,19 @@
 """Boundary elision: which pixels along seams a learned finish should repaint."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from scenequilt.memory_bank.segment import PlacedSegment
 from scenequilt.memory_bank.taxonomy import GROUND_NAMES, VOID, Taxonomy
 from scenequilt.synthesis.canvas import Canvas
+
+PIECES = 16
+"""Pieces of a query that lots are drawn for; a further one shares the lot of an earlier one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +69,10 @@ def elide_borders(
     height = canvas.ownership.shape[0]
     rng = np.random.default_rng([seed, 0xE11D])
     distance = _distance_to_border(canvas.ownership)
-    ratio = rng.uniform(*settings.inner_ratio, size=len(canvas.placed) + 1).astype(np.float32)
     lots = rng.random(canvas.ownership.shape, dtype=np.float32)
+    ratio = _ratios(canvas.placed, settings.inner_ratio, rng)
     elided: NDArray[np.bool_] = distance <= settings.inner_band * height
-    elided &= (lots < ratio[canvas.ownership + 1]) & canvas.coverage
+    elided &= (lots < ratio[canvas.ownership]) & canvas.coverage
 
     ground = is_ground(canvas.delivered.taxonomy)[canvas.delivered.label_map]
     band = max(1, round(settings.outer_band * height))
@@ -85,6 +91,24 @@ def elide_borders(
             around = cv2.distanceTransform((~owned).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_3)
             elided[rows, columns] |= (around <= band) & ground[rows, columns] & ~owned
     return elided
+
+
+def _ratios(
+    placed: Sequence[PlacedSegment], within: tuple[float, float], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Return (P + 1,) the share that each segment loses of its band, and a last one for nobody.
+
+    A share belongs to the number of a query and of its piece, so that it stays what it is where
+    another query is answered by more pieces than before.
+    """
+    queries = max((item.query_id for item in placed), default=0) + 1
+    drawn = rng.uniform(*within, size=(queries, PIECES)).astype(np.float32)
+    ratios = np.zeros(len(placed) + 1, np.float32)
+    pieces: Counter[int] = Counter()
+    for place, item in enumerate(placed):
+        ratios[place] = drawn[item.query_id, pieces[item.query_id] % PIECES]
+        pieces[item.query_id] += 1
+    return ratios
 
 
 def _distance_to_border(ownership: NDArray[np.int32]) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from scenequilt.memory_bank.segment import Box
 from scenequilt.memory_bank.taxonomy import VOID
+from scenequilt.synthesis.canvas import differing
 
 TILES_PX = {48: 14, 24: 8, 12: 4, 6: 2}
 """Sides of the patches that texture is laid in, the largest first, and how far each reaches over
@@ -36,6 +37,9 @@ LEAST_KEPT = np.float32(0.5)
 
 INPAINT_RADIUS_PX = 3.0
 
+REACH_PX = max(TILES_PX.values())
+"""How far beside a hole its texture is mixed in at most."""
+
 
 @dataclass(frozen=True, eq=False)
 class Filled:
@@ -57,6 +61,23 @@ class Filled:
     mixed: NDArray[np.bool_]
 
 
+@dataclass(frozen=True, eq=False)
+class EarlierFill:
+    """A picture that was filled before, and is now to be filled again after a change.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB, before it was filled.
+        label_map: (H, W) uint8, likewise.
+        open_pixels: (H, W) bool, its holes.
+        filled: What they were filled with.
+    """
+
+    image: NDArray[np.uint8]
+    label_map: NDArray[np.uint8]
+    open_pixels: NDArray[np.bool_]
+    filled: Filled
+
+
 def fill_holes(
     image: NDArray[np.uint8],
     label_map: NDArray[np.uint8],
@@ -66,6 +87,7 @@ def fill_holes(
     seed: int,
     stuff: Collection[int] | None = None,
     min_texture_px: int = 12,
+    earlier: EarlierFill | None = None,
 ) -> Filled:
     """Fill open pixels.
 
@@ -83,63 +105,101 @@ def fill_holes(
         seed: Same input, same seed, same bytes.
         stuff: Classes that may stand in for another; all if None.
         min_texture_px: Holes of fewer pixels are inpainted at once.
+        earlier: The same picture before a change, with the same wanted: a hole with nothing new
+            within reach of its texture stays filled as it was, byte by byte. Filled anew it would
+            look otherwise, as patches are drawn from all over the picture.
 
     Source:
         Efros and Freeman 2001, "Image quilting for texture synthesis and transfer";
         Telea 2004, "An image inpainting technique based on the fast marching method".
     """
     textured = np.zeros(open_pixels.shape, np.bool_)
+    kept = (~open_pixels).astype(np.float32)
     if open_pixels.all() or not open_pixels.any():
         return Filled(image, label_map, textured, textured, textured)
     rng = np.random.default_rng([seed, 0xF111])
     before, image, label_map = image, image.copy(), label_map.copy()
-    kept = (~open_pixels).astype(np.float32)
-    _lay_texture(image, label_map, open_pixels, wanted, textured, kept, rng, min_texture_px)
-    missing = open_pixels & ~textured
-    usable = ~missing if stuff is None else ~missing & np.isin(label_map, sorted(stuff))
+    inpainted, todo = textured.copy(), open_pixels
+    if earlier is not None:
+        stays = _unchanged_holes(before, label_map, open_pixels, earlier)
+        rim = _near(stays, REACH_PX) & earlier.filled.mixed & ~open_pixels
+        image[stays | rim] = earlier.filled.image[stays | rim]
+        label_map[stays] = earlier.filled.label_map[stays]
+        kept[rim] = LEAST_KEPT
+        textured, inpainted = earlier.filled.textured & stays, earlier.filled.inpainted & stays
+        todo = open_pixels & ~stays
+    _lay_texture(image, label_map, todo, open_pixels, wanted, textured, kept, rng, min_texture_px)
+    missing = todo & ~textured
+    usable = ~open_pixels | textured
+    if stuff is not None:
+        usable &= np.isin(label_map, sorted(stuff))
     if missing.any() and usable.any():
         instead = _nearest_labels(label_map, usable)
-        _lay_texture(image, label_map, missing, instead, textured, kept, rng, min_texture_px)
-    mixed = ~open_pixels & (image != before).any(axis=2)
-    inpainted = open_pixels & ~textured
-    if inpainted.any():
-        usable &= ~inpainted
+        _lay_texture(
+            image, label_map, missing, missing | inpainted, instead, textured, kept, rng,
+            min_texture_px,
+        )  # fmt: skip
+    mixed = ~open_pixels & differing(image, before)
+    missing = todo & ~textured
+    if missing.any():
+        usable &= ~missing
         nearest = _nearest_labels(label_map, usable) if usable.any() else np.full_like(wanted, VOID)
-        label_map[inpainted] = nearest[inpainted]
-        image = _inpaint(image, inpainted)
-    return Filled(image, label_map, textured, inpainted, mixed)
+        label_map[missing] = nearest[missing]
+        image = _inpaint(image, missing)
+    return Filled(image, label_map, textured, inpainted | missing, mixed)
+
+
+def _unchanged_holes(
+    image: NDArray[np.uint8],
+    label_map: NDArray[np.uint8],
+    open_pixels: NDArray[np.bool_],
+    earlier: EarlierFill,
+) -> NDArray[np.bool_]:
+    """Return the open pixels of holes that are as they were, with what is within reach of them."""
+    changed = differing(image, earlier.image)
+    changed |= (label_map != earlier.label_map) | (open_pixels != earlier.open_pixels)
+    near = _near(changed, REACH_PX)
+    _, numbers = cv2.connectedComponents(open_pixels.astype(np.uint8), connectivity=8)
+    touched = np.unique(numbers[near & open_pixels])
+    stays: NDArray[np.bool_] = open_pixels & ~np.isin(numbers, touched)
+    return stays
+
+
+def _near(mask: NDArray[np.bool_], reach_px: int) -> NDArray[np.bool_]:
+    side = 2 * reach_px + 1
+    near: NDArray[np.bool_] = cv2.dilate(mask.astype(np.uint8), np.ones((side, side))) > 0
+    return near
 
 
 def _lay_texture(
     image: NDArray[np.uint8],
     label_map: NDArray[np.uint8],
-    open_pixels: NDArray[np.bool_],
+    todo: NDArray[np.bool_],
+    made_up: NDArray[np.bool_],
     wanted: NDArray[np.uint8],
     textured: NDArray[np.bool_],
     kept: NDArray[np.float32],
     rng: np.random.Generator,
     min_texture_px: int,
 ) -> None:
-    """Lay texture where there is some; image, label_map, textured and kept are kept up.
+    """Lay texture where it is to do; image, label_map, textured and kept are kept up.
 
-    kept is (H, W), how much each pixel's first colour still weighs in it, 0 where it was open.
+    made_up is (H, W) bool, where no texture may be cut from.
     """
-    for class_id in np.unique(wanted[open_pixels]).tolist():
+    for class_id in np.unique(wanted[todo]).tolist():
         if class_id == VOID:
             continue
-        ours = (label_map == class_id) & ~open_pixels
-        holes = (open_pixels & (wanted == class_id)).astype(np.uint8)
+        ours = (label_map == class_id) & ~made_up
+        holes = (todo & (wanted == class_id)).astype(np.uint8)
         known = ours | (textured & (label_map == class_id))
         sources: dict[int, NDArray[np.int64]] = {}
-        count, numbers, stats, _ = cv2.connectedComponentsWithStats(holes, connectivity=8)
-        for number in range(1, count):
-            left, top, width, height, area = stats[number].tolist()
-            if area < min_texture_px:
-                continue
+        for box, mask in _pieces(holes, min_texture_px):
+            top, left, height, width = box[0], box[1], box[2] - box[0], box[3] - box[1]
             tile_px = _largest_tile(ours, max(width, height), sources)
             if not tile_px:
                 continue
-            hole = numbers == number
+            hole = np.zeros(holes.shape, np.bool_)
+            hole[top : box[2], left : box[3]] = mask
             for y in range(top, top + height, tile_px):
                 for x in range(left, left + width, tile_px):
                     part = hole[
@@ -151,6 +211,22 @@ def _lay_texture(
                         _lay_patch(image, hole, known, kept, sources[tile_px], box, overlap_px, rng)
             textured |= hole
             label_map[hole] = class_id
+
+
+def _pieces(holes: NDArray[np.uint8], least_px: int) -> list[tuple[Box, NDArray[np.bool_]]]:
+    """Return box and mask of each connected piece of at least so many pixels."""
+    rows, columns = np.flatnonzero(holes.any(axis=1)), np.flatnonzero(holes.any(axis=0))
+    # OpenCV numbers pieces by blocks of two by two pixels: the window begins with a whole one.
+    top, left = int(rows[0]) // 2 * 2, int(columns[0]) // 2 * 2
+    window = holes[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1]
+    count, numbers, stats, _ = cv2.connectedComponentsWithStats(window, connectivity=8)
+    pieces = []
+    for number in range(1, count):
+        x, y, width, height, area = stats[number].tolist()
+        if area >= least_px:
+            mask = numbers[y : y + height, x : x + width] == number
+            pieces.append(((top + y, left + x, top + y + height, left + x + width), mask))
+    return pieces
 
 
 def _largest_tile(
@@ -168,7 +244,7 @@ def _largest_tile(
             full = cv2.erode(
                 ours.astype(np.uint8), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0
             )
-            sources[tile_px] = np.argwhere(full)
+            sources[tile_px] = np.stack(np.divmod(np.flatnonzero(full), full.shape[1]), axis=1)
         if len(sources[tile_px]) >= MIN_SOURCES:
             return tile_px
     return 0

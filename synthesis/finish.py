@@ -27,6 +27,7 @@ class Surroundings:
         looks: Look of each photograph, by source id.
         segment_means: (P, 3) mean Lab colour of each placed segment.
         segment_spreads: (P,) standard deviation of L of each.
+        elided: (H, W) bool, pixels near a seam that a learned finish repaints.
     """
 
     wanted: NDArray[np.uint8]
@@ -34,6 +35,7 @@ class Surroundings:
     looks: Mapping[str, Look] | SourceLooks
     segment_means: NDArray[np.floating]
     segment_spreads: NDArray[np.floating]
+    elided: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,9 +111,8 @@ class ClosedFinish:
         """Return the picture made of the canvas, with the state of every pixel."""
         classes = canvas.delivered.taxonomy.classes
         band_px = max(1, round(self.band * canvas.ownership.shape[0]))
-        # A segment that is wholly hidden lends nothing, or its photograph would be on no record.
-        visible = np.unique(canvas.ownership[canvas.coverage]).tolist()
-        layers = self._recolored(canvas, surroundings, visible, band_px)
+        visible = visible_places(canvas)
+        layers = self._layers(canvas, surroundings, visible, band_px)
         layer_of = {place: number for number, place in enumerate(visible)}
         blended = blend_layers(
             layers,
@@ -146,30 +147,62 @@ class ClosedFinish:
         )
         return Finished(filled.image, delivered, state)
 
-    def _recolored(
+    def _layers(
         self, canvas: Canvas, surroundings: Surroundings, visible: Sequence[int], band_px: int
     ) -> list[Layer]:
         """Return the visible ones of the placed segments in the light of the picture, as layers."""
         classes = canvas.delivered.taxonomy.classes
-        placed = [canvas.placed[place] for place in visible]
-        reach = [canvas.reach[place] for place in visible]
-        colors = [item.color for item in placed]
-        if self.transfer is not None and surroundings.look is not None:
-            colors = recolor_placed(
-                placed,
-                reach,
-                surroundings.look,
-                surroundings.looks,
-                surroundings.segment_means[visible],
-                surroundings.segment_spreads[visible],
-                canvas.delivered.taxonomy,
-                canvas.delivered.size_hw,
-                self.transfer,
-                band_px=2 * band_px,
-            )
+        colors = recolored(canvas, surroundings, visible, self.transfer, band_px=band_px)
         layers = []
-        for number, (item, own) in enumerate(zip(placed, reach, strict=True)):
+        for number, place in enumerate(visible):
+            item = canvas.placed[place]
             class_id = item.segment.class_id
             group = class_id if classes[class_id].kind == "stuff" else len(classes) + number
-            layers.append(Layer(item.box, colors[number], own, item.mask, group))
+            layers.append(Layer(item.box, colors[number], canvas.reach[place], item.mask, group))
         return layers
+
+
+def visible_places(canvas: Canvas) -> list[int]:
+    """Return the placed segments that own a pixel, ascending.
+
+    One that is wholly hidden lends nothing to a picture, or its photograph would be on no record.
+    """
+    return list(canvas.visible)
+
+
+def recolored(
+    canvas: Canvas,
+    surroundings: Surroundings,
+    places: Sequence[int],
+    transfer: TransferSettings | None,
+    *,
+    band_px: int,
+) -> list[NDArray[np.uint8]]:
+    """Return the colours of some placed segments in the light of the picture.
+
+    Args:
+        canvas: With the segments.
+        surroundings: Light of the picture and of the photographs.
+        places: Which of the segments.
+        transfer: How far colours may be moved; None leaves them.
+        band_px: Reach of the blending, along which pieces of one region are compared.
+
+    Returns:
+        For each (h, w, 3) uint8 RGB over its box.
+    """
+    placed = [canvas.placed[place] for place in places]
+    if transfer is None or surroundings.look is None:
+        return [item.color for item in placed]
+    moved = recolor_placed(
+        placed,
+        [canvas.reach[place] for place in places],
+        surroundings.look,
+        surroundings.looks,
+        surroundings.segment_means[list(places)],
+        surroundings.segment_spreads[list(places)],
+        canvas.delivered.taxonomy,
+        canvas.delivered.size_hw,
+        transfer,
+        band_px=2 * band_px,
+    )
+    return list(moved.colors)

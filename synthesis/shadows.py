@@ -57,8 +57,7 @@ def cast_contact_shadows(
     if not ground.any() or settings.depth == 0:
         return image
     light = np.ones(canvas.ownership.shape, np.float32)
-    visible = np.unique(canvas.ownership[canvas.coverage]).tolist()
-    for place in visible:
+    for place in canvas.visible:
         item = canvas.placed[place]
         entry = taxonomy.classes[item.segment.class_id]
         if entry.kind == "stuff" or entry.thin or entry.text:

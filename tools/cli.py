@@ -12,6 +12,8 @@ from importlib.metadata import version
 from scenequilt.memory_bank.errors import ScenequiltError
 from scenequilt.tools.commands.bank import add_bank_command
 from scenequilt.tools.commands.bench import add_bench_command
+from scenequilt.tools.commands.canvases import add_canvases_command
+from scenequilt.tools.commands.complete import add_complete_command
 from scenequilt.tools.commands.compose import add_compose_command
 from scenequilt.tools.commands.demo import add_demo_command
 from scenequilt.tools.commands.evaluate import add_evaluate_command
@@ -45,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_inspect_command(commands)
     add_bank_command(commands)
     add_layouts_command(commands)
+    add_complete_command(commands)
     add_compose_command(commands)
     add_replay_command(commands)
     add_evaluate_command(commands)
@@ -52,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_experiment_command(commands)
     add_bench_command(commands)
     add_demo_command(commands)
+    add_canvases_command(commands)
     add_train_command(commands)
     return parser
 

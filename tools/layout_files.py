@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scenequilt.memory_bank.datasets.files import OWN_CLASSES
 from scenequilt.memory_bank.datasets.interface import Repair
@@ -120,7 +119,7 @@ def read_layout_file(
     if classes is not None:
         layout = in_taxonomy(layout, taxonomy, where=str(path))
     if size_hw is not None:
-        layout = resized(layout, size_hw)
+        layout = layout.resized(size_hw)
     if not (layout.label_map != VOID).any():
         raise LabelError(
             f"{path}: every pixel is void, expected a class of {taxonomy.name!r}; "
@@ -240,21 +239,6 @@ def in_taxonomy(layout: Layout, taxonomy: Taxonomy, *, where: str) -> Layout:
     return Layout(table[layout.label_map], layout.instance_map, taxonomy, layout.depth_m)
 
 
-def resized(layout: Layout, size_hw: tuple[int, int]) -> Layout:
-    """Return the layout at another size, every pixel that of its nearest neighbour."""
-    if layout.size_hw == size_hw:
-        return layout
-    height, width = size_hw
-    rows = _nearest(layout.size_hw[0], height)[:, None]
-    columns = _nearest(layout.size_hw[1], width)[None, :]
-    return Layout(
-        layout.label_map[rows, columns],
-        layout.instance_map[rows, columns],
-        layout.taxonomy,
-        None if layout.depth_m is None else layout.depth_m[rows, columns],
-    )
-
-
 def _parents_of(row: Mapping[str, Any]) -> Parents:
     names = row["parents"]
     if not isinstance(names, list):
@@ -266,12 +250,6 @@ def _dataset_names(photograph: BankPhotograph) -> set[str]:
     """Return what a dataset may call a photograph of a bank."""
     name = photograph.source_id.removesuffix(f"~{photograph.image_sha256[:8]}")
     return {photograph.source_id, name, f"{photograph.split}-{name}"}
-
-
-def _nearest(length: int, wanted: int) -> NDArray[np.intp]:
-    # The pixel under the centre of each wanted one; OpenCV's nearest takes the one under its edge,
-    # which moves a layout by up to half a pixel.
-    return ((np.arange(wanted) + 0.5) * length / wanted).astype(np.intp)
 
 
 def _label_maps_of(folder: Path, split: str | None, outside: Path | None) -> list[Path]:

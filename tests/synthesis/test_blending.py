@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from scenequilt.synthesis import blending
 from scenequilt.synthesis.blending import BLENDS, Blend, Layer, blend_layers
 
 SIZE = (24, 40)
@@ -115,3 +116,46 @@ def test_nothing_is_black_where_no_layer_is() -> None:
 def test_an_unknown_blend_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"no blend 'soft'; there are hard, feathered, multiband"):
         blend_layers(halves(), [0, 1], SIZE, how="soft", band_px=6)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("how", BLENDS)
+def test_a_group_of_the_very_same_arrays_is_taken_from_before(how: Blend) -> None:
+    layers = [*halves(), piece(slice(5, 15), 30, group=1)]
+    earlier = blend_layers(layers, [0, 1, 2], SIZE, how=how, band_px=6)
+    moved = [*layers[:2], piece(slice(7, 17), 30, group=4)]
+
+    blended = blend_layers(moved, [0, 1, 2], SIZE, how=how, band_px=6, earlier=earlier)
+
+    whole = blend_layers(moved, [0, 1, 2], SIZE, how=how, band_px=6)
+    assert np.array_equal(blended.image, whole.image)
+    assert np.array_equal(blended.mixed, whole.mixed)
+    assert blended.sheets[0] is earlier.sheets[0]
+    assert blended.sheets[1] is not earlier.sheets[1]
+
+
+def test_pieces_in_another_order_are_joined_anew() -> None:
+    layers = halves()
+    earlier = blend_layers(layers, [0, 1], SIZE, how="multiband", band_px=6)
+
+    blended = blend_layers(layers, [1, 0], SIZE, how="multiband", band_px=6, earlier=earlier)
+
+    assert blended.sheets[0] is not earlier.sheets[0]
+
+
+def test_a_seam_is_mixed_as_by_pyramids_over_all_of_the_piece(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    size = (160, 400)
+    rng = np.random.default_rng(0)
+    layers = []
+    for columns, reach in ((slice(0, 203), slice(0, 230)), (slice(203, 400), slice(180, 400))):
+        offered, own = np.zeros(size, np.bool_), np.zeros(size, np.bool_)
+        offered[:, columns] = own[:, reach] = True
+        color = rng.integers(0, 256, (*size, 3), np.uint8)
+        layers.append(Layer((0, 0, *size), color, own, offered, 0))
+
+    windowed = blend_layers(layers, [0, 1], size, how="multiband", band_px=10)
+
+    monkeypatch.setattr(blending, "PYRAMID_MARGIN", 1000)
+    whole = blend_layers(layers, [0, 1], size, how="multiband", band_px=10)
+    assert np.array_equal(windowed.image, whole.image)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scenequilt.memory_bank.layout import Layout
 from scenequilt.memory_bank.segment import Box, Candidate, PlacedSegment, Query, Region, Segment
 from scenequilt.memory_bank.taxonomy import VOID, ClassInfo, Taxonomy
-from scenequilt.synthesis.canvas import paste
+from scenequilt.synthesis.canvas import differing, lay_on, paste
 
 TAXONOMY = Taxonomy(
     "two", (ClassInfo(0, "road", (1, 2, 3), "stuff"), ClassInfo(1, "car", (4, 5, 6), "thing"))
@@ -103,3 +103,24 @@ def test_every_covered_pixel_has_the_colour_of_its_owner(found: list[Box], rando
     assert (canvas.color[canvas.coverage, 0] == 10 + canvas.ownership[canvas.coverage]).all()
     assert (canvas.color[~canvas.coverage] == 0).all()
     assert ((canvas.delivered.label_map != VOID) == canvas.coverage).all()
+
+
+def test_one_channel_is_enough_to_differ() -> None:
+    one = np.zeros((3, 2, 3), np.uint8)
+    other = one.copy()
+    other[0, 0, 0] = other[1, 1, 1] = other[2, 0, 2] = 1
+
+    assert differing(one, other).tolist() == [[True, False], [False, True], [True, False]]
+    assert not differing(one, one).any()
+
+
+def test_colour_is_laid_where_it_is_told_and_into_a_window_too() -> None:
+    picture = np.zeros((4, 5, 3), np.uint8)
+    color = np.full((2, 3, 3), 9, np.uint8)
+    where = np.array([[True, False, True], [False, True, False]])
+
+    lay_on(picture[1:3, 2:5], color, where)
+
+    expected = np.zeros((4, 5), np.uint8)
+    expected[1:3, 2:5] = 9 * where
+    assert (picture == expected[..., None]).all()

@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 from scenequilt.memory_bank.segment import Candidate, PlacedSegment, Segment
 from scenequilt.memory_bank.taxonomy import ClassInfo, Taxonomy
 from scenequilt.synthesis.color_transfer import (
+    Recolored,
     TransferSettings,
     recolor,
     recolor_placed,
@@ -73,7 +74,7 @@ def recolored(
             SIZE,
             TransferSettings(),
             band_px=6,
-        )
+        ).colors
     )
 
 
@@ -196,3 +197,34 @@ def test_sky_and_tree_are_known_by_longer_names_too() -> None:
 
     assert short[1][0, 0, 0] < 200, "white sky between leaves became grey sky"
     assert np.array_equal(short[1], long[1])
+
+
+def test_what_has_not_changed_is_taken_from_before() -> None:
+    rng = np.random.default_rng(0)
+    colors = [rng.integers(60, 200, (*SIZE, 3)).astype(np.uint8) for _ in range(3)]
+    placed = [
+        place(1, "a", colors[0], query_id=0, columns=slice(0, 14)),
+        place(1, "a", colors[1], query_id=0, columns=slice(10, 24)),
+        place(2, "a", colors[2], query_id=1),
+    ]
+    reach = [np.ones(SIZE, np.bool_) for _ in placed]
+    anchor, looks = look(80, 40, 50), {"a": look(70, 35, 48)}
+
+    def moved(items: list[PlacedSegment], earlier: Recolored | None = None) -> Recolored:
+        means = np.array([lab_of(item.color[item.mask]).mean(axis=0) for item in items])
+        spreads = np.full(len(items), 9.0)
+        return recolor_placed(
+            items, reach, anchor, looks, means, spreads, TAXONOMY, SIZE, TransferSettings(),
+            band_px=6, earlier=earlier,
+        )  # fmt: skip
+
+    before = moved(placed)
+    other = [*placed[:2], place(2, "a", grey(90), query_id=1)]
+    now = moved(other, before)
+
+    assert all(
+        np.array_equal(one, whole)
+        for one, whole in zip(now.colors, moved(other).colors, strict=True)
+    )
+    assert now.colors[0] is before.colors[0] and now.colors[1] is before.colors[1]
+    assert now.colors[2] is not before.colors[2]

@@ -1,13 +1,16 @@
 """Elision: a mask along borders, never a colour."""
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
+from scenequilt.memory_bank.extract import extract_queries
 from scenequilt.memory_bank.layout import Layout
 from scenequilt.memory_bank.taxonomy import VOID, ClassInfo, Taxonomy
+from scenequilt.ordering.orderer import Order
 from scenequilt.synthesis.canvas import Canvas, paste
 from scenequilt.synthesis.compose import compose
 from scenequilt.synthesis.elision import ElisionSettings, elide_borders, is_ground
@@ -89,3 +92,21 @@ def test_ground_is_known_by_longer_names_too() -> None:
 
     assert ground[: len(names)].tolist() == [True, True, False, False, True]
     assert ground[VOID]
+
+
+def test_another_piece_of_one_query_changes_nothing_elsewhere(canvas: Canvas) -> None:
+    # It lies behind everything, so that no border moves.
+    placed = [canvas.placed[0], replace(canvas.placed[0]), *canvas.placed[1:]]
+    order = tuple(place + (place > 0) for place in canvas.order.back_to_front)
+    queries = extract_queries(canvas.delivered)
+    again = paste(
+        placed,
+        replace(cast(Order, canvas.order), back_to_front=(1, *order)),
+        canvas.delivered,
+        queries,
+    )
+
+    before, now = elide_borders(canvas, seed=4), elide_borders(again, seed=4)
+
+    assert not np.array_equal(again.ownership, canvas.ownership)
+    assert np.array_equal(now, before)

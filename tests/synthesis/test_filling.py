@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from scenequilt.memory_bank.taxonomy import VOID
-from scenequilt.synthesis.filling import MAX_TINT, TILES_PX, Filled, fill_holes
+from scenequilt.synthesis.filling import (
+    MAX_TINT,
+    REACH_PX,
+    TILES_PX,
+    EarlierFill,
+    Filled,
+    fill_holes,
+)
 
 SIZE = (80, 100)
 
@@ -145,3 +152,76 @@ def test_what_was_beside_a_hole_keeps_half_of_its_weight() -> None:
     assert (after != before).any()
     most = (255 + MAX_TINT) / 2 + 1
     assert np.abs(after.astype(float) - before).max() <= most
+
+
+def fill_again(
+    image: np.ndarray, labels: np.ndarray, hole: np.ndarray, earlier: EarlierFill
+) -> Filled:
+    labels = np.where(hole, VOID, labels).astype(np.uint8)
+    wanted = np.zeros(SIZE, np.uint8)
+    return fill_holes(image, labels, hole, wanted, seed=0, earlier=earlier)
+
+
+@pytest.fixture
+def two_holes() -> np.ndarray:
+    holes: np.ndarray = hole_at(slice(5, 20), slice(8, 30))
+    return np.asarray(holes | hole_at(slice(8, 22), slice(70, 90)))
+
+
+def filled_before(image: np.ndarray, labels: np.ndarray, hole: np.ndarray) -> EarlierFill:
+    open_labels = np.where(hole, VOID, labels).astype(np.uint8)
+    return EarlierFill(image, open_labels, hole, fill(image, labels, hole, 0))
+
+
+def test_a_hole_with_nothing_new_around_it_stays_as_it_was(
+    image: np.ndarray, label_map: np.ndarray, two_holes: np.ndarray
+) -> None:
+    earlier = filled_before(image, label_map, two_holes)
+    changed = image.copy()
+    changed[2:5, 78:84] = 10
+
+    filled = fill_again(changed, label_map, two_holes, earlier)
+
+    assert np.array_equal(filled.image[:, :50], earlier.filled.image[:, :50])
+    assert (filled.textured | filled.inpainted)[two_holes].all()
+    assert np.array_equal(filled.mixed[:, :50], earlier.filled.mixed[:, :50])
+    assert not np.array_equal(filled.image[8:22, 70:90], earlier.filled.image[8:22, 70:90])
+
+
+def test_without_a_change_every_hole_stays(
+    image: np.ndarray, label_map: np.ndarray, two_holes: np.ndarray
+) -> None:
+    earlier = filled_before(image, label_map, two_holes)
+
+    filled = fill_again(image, label_map, two_holes, earlier)
+
+    assert np.array_equal(filled.image, earlier.filled.image)
+    assert np.array_equal(filled.label_map, earlier.filled.label_map)
+
+
+def test_a_hole_that_has_gone_leaves_nothing_behind(
+    image: np.ndarray, label_map: np.ndarray, two_holes: np.ndarray
+) -> None:
+    earlier = filled_before(image, label_map, two_holes)
+    left = two_holes.copy()
+    left[:, 60:] = False
+
+    filled = fill_again(image, label_map, left, earlier)
+
+    assert np.array_equal(filled.image[:, 50:], image[:, 50:])
+    assert np.array_equal(filled.image[:, :50], earlier.filled.image[:, :50])
+
+
+def test_a_pixel_that_was_mixed_already_is_not_mixed_again(
+    image: np.ndarray, label_map: np.ndarray
+) -> None:
+    hole = hole_at(slice(5, 20), slice(8, 30))
+    earlier = filled_before(image, label_map, hole)
+    beside = hole | hole_at(slice(5, 20), slice(30 + 2 * REACH_PX, 70))
+
+    filled = fill_again(image, label_map, beside, earlier)
+
+    assert np.array_equal(filled.image[:, :30], earlier.filled.image[:, :30])
+    kept = earlier.filled.mixed
+    kept[:, 30 + REACH_PX :] = False
+    assert np.array_equal(filled.image[kept], earlier.filled.image[kept])

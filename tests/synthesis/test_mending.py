@@ -12,7 +12,7 @@ from scenequilt.memory_bank.taxonomy import VOID, ClassInfo, Taxonomy
 from scenequilt.synthesis.choice import ChoiceSettings
 from scenequilt.synthesis.compose import compose
 from scenequilt.synthesis.finish import NoFinish
-from scenequilt.synthesis.mending import mend_mask, take_out_shadows
+from scenequilt.synthesis.mending import ShadowPlaces, mend_mask, take_out_shadows
 from scenequilt.synthesis.stages import Bank, ComposeSettings
 
 SIZE = (72, 96)
@@ -82,6 +82,10 @@ def test_a_smaller_label_map_mends_nothing_for_a_pole_may_stand_between_its_samp
     assert mend_mask(segment, label_map[::2, ::2]) is segment
 
 
+def without_shadows(segment: Segment, label_map: np.ndarray, layout: Layout) -> Segment:
+    return take_out_shadows(segment, ShadowPlaces(layout, lambda source_id: label_map))
+
+
 def standing(
     class_id: int, *, ground: int = ROAD, box: tuple[int, int, int, int] = (100, 100, 120, 140)
 ) -> tuple[Segment, np.ndarray]:
@@ -97,7 +101,7 @@ def standing(
 def test_what_is_below_and_beside_a_car_is_taken_out_and_less_above() -> None:
     segment, label_map = standing(CAR)
 
-    lit = take_out_shadows(segment, label_map, EMPTY).mask
+    lit = without_shadows(segment, label_map, EMPTY).mask
 
     expected = np.ones(TOWN, np.bool_)
     expected[98:125, 95:145] = False
@@ -109,7 +113,7 @@ def test_what_is_between_its_wheels_goes_with_it() -> None:
     label_map[112:120, 110:130] = ROAD
     segment.mask[112:120, 110:130] = True
 
-    lit = take_out_shadows(segment, label_map, EMPTY).mask
+    lit = without_shadows(segment, label_map, EMPTY).mask
 
     assert not lit[98:125, 95:145].any()
 
@@ -118,7 +122,7 @@ def test_the_ground_between_two_distant_cars_stays() -> None:
     segment, label_map = standing(CAR)
     label_map[100:120, 200:240] = CAR
 
-    lit = take_out_shadows(segment, label_map, EMPTY).mask
+    lit = without_shadows(segment, label_map, EMPTY).mask
 
     assert lit[100:120, 145:195].all()
 
@@ -127,14 +131,14 @@ def test_the_ground_between_two_distant_cars_stays() -> None:
 def test_only_objects_that_stand_on_the_ground_throw_shadows(class_id: int) -> None:
     segment, label_map = standing(class_id)
 
-    assert take_out_shadows(segment, label_map, EMPTY) is segment
+    assert without_shadows(segment, label_map, EMPTY) is segment
 
 
 def test_the_shadow_stays_where_an_object_is_asked_for() -> None:
     segment, label_map = standing(CAR)
     asked = Layout(label_map[::2, ::2].copy(), np.zeros((100, 150), np.int32), TAXONOMY)
 
-    assert take_out_shadows(segment, label_map, asked) is segment
+    assert without_shadows(segment, label_map, asked) is segment
 
 
 def test_the_rest_of_an_object_that_is_partly_covered_throws_its_shadow() -> None:
@@ -143,22 +147,37 @@ def test_the_rest_of_an_object_that_is_partly_covered_throws_its_shadow() -> Non
     above[110:120] = ROAD
     asked = Layout(above, np.zeros(TOWN, np.int32), TAXONOMY)
 
-    lit = take_out_shadows(segment, label_map, asked).mask
+    lit = without_shadows(segment, label_map, asked).mask
 
     assert not lit[120:125, 95:145].any()
     assert lit[100:108, :100].all()
 
 
+def test_a_photograph_is_looked_at_once() -> None:
+    segment, label_map = standing(CAR)
+    asked_for = []
+
+    def label_map_of(source_id: str) -> np.ndarray:
+        asked_for.append(source_id)
+        return label_map
+
+    shadows = ShadowPlaces(EMPTY, label_map_of)
+    first, second = (take_out_shadows(segment, shadows) for _ in range(2))
+
+    assert np.array_equal(first.mask, second.mask)
+    assert asked_for == ["a"]
+
+
 def test_only_ground_loses_anything() -> None:
     segment, label_map = standing(CAR, ground=SKY)
 
-    assert take_out_shadows(segment, label_map, EMPTY) is segment
+    assert without_shadows(segment, label_map, EMPTY) is segment
 
 
 def test_a_segment_that_is_mostly_shadow_is_kept() -> None:
     segment, label_map = standing(CAR, box=(8, 8, 192, 292))
 
-    assert take_out_shadows(segment, label_map, EMPTY) is segment
+    assert without_shadows(segment, label_map, EMPTY) is segment
 
 
 def test_a_smaller_label_map_is_laid_over_the_crop_and_the_box_follows_the_mask() -> None:
@@ -175,7 +194,7 @@ def test_a_smaller_label_map_is_laid_over_the_crop_and_the_box_follows_the_mask(
         True,
     )
 
-    lit = take_out_shadows(cut, label_map[1::2, 1::2], EMPTY)
+    lit = without_shadows(cut, label_map[1::2, 1::2], EMPTY)
 
     expected = cut.mask.copy()
     expected[: 94 - 80, 96 - 60 :] = False
@@ -187,7 +206,7 @@ def test_a_smaller_label_map_is_laid_over_the_crop_and_the_box_follows_the_mask(
 def test_the_box_shrinks_with_the_mask() -> None:
     segment, label_map = standing(CAR, box=(0, 0, 20, 300))
 
-    assert take_out_shadows(segment, label_map, EMPTY).box == (25, 0, 200, 300)
+    assert without_shadows(segment, label_map, EMPTY).box == (25, 0, 200, 300)
 
 
 def test_a_road_is_composed_without_the_shadow_of_a_car_that_is_not_asked_for(

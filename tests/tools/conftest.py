@@ -206,6 +206,34 @@ def toytown_bank(toytown_dataset: Path, tmp_path_factory: pytest.TempPathFactory
     return bank
 
 
+@pytest.fixture(scope="session")
+def toytown_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with weights of a finish for toytown: drawn, not trained, and tiny."""
+    import torch
+
+    from scenequilt.memory_bank.toytown.classes import TOYTOWN_TAXONOMY
+    from scenequilt.synthesis.network import CanvasGenerator, CanvasGeneratorSettings
+    from scenequilt.tools.training.checkpoint import CheckpointCard, write_checkpoint
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        settings = CanvasGeneratorSettings(width=0.01)
+        network = CanvasGenerator(len(TOYTOWN_TAXONOMY), settings)
+        torch.nn.init.normal_(network.rgb.weight, std=0.05)
+    card = CheckpointCard(
+        network="sims_synthesis",
+        settings={"network": {"width": 0.01}},
+        taxonomy=TOYTOWN_TAXONOMY.as_json(),
+        preprocessing={"range": [0, 1], "elision": {"inner_band": 0.03, "outer_band": 0.05}},
+        data={},
+        training={},
+        program="a test",
+    )
+    folder = tmp_path_factory.mktemp("weights")
+    write_checkpoint(folder / "synthesis.safetensors", network.state_dict(), card, half=True)
+    return folder
+
+
 Run = Callable[..., Outcome]
 
 

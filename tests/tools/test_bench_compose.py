@@ -11,6 +11,7 @@ from scenequilt.memory_bank.build import build_bank
 from scenequilt.memory_bank.datasets.open import open_dataset
 from scenequilt.memory_bank.errors import BankError, DatasetError
 from scenequilt.memory_bank.toytown import write_dataset
+from scenequilt.synthesis.finish import NoFinish
 from scenequilt.tools.benchmarks.compose import compose_crudely, measure_compose
 from scenequilt.tools.cli import main
 
@@ -27,11 +28,20 @@ def test_figures_are_shares_of_the_pictures_that_were_asked_for(
 ) -> None:
     argv = ["bench", "compose", str(town), "--split", "train", "--hold-out", "town-00"]
 
-    status = main([*argv, "--pictures", "3", "--workers", "1", "--work", str(tmp_path), "--json"])
+    argv += ["--pictures", "3", "--size", "32x64", "--workers", "1"]
+
+    status = main([*argv, "--work", str(tmp_path), "--json"])
 
     figures = json.loads(capsys.readouterr().out)
     assert status == 0
     assert figures["pictures"] == 3
+    assert figures["size_hw"] == [32, 64]
+    assert figures["finish"] == "closed"
+    assert 0 < figures["but_finish_ms"] < figures["ours"]["median_ms"]
+    assert figures["swaps"]["count"] > 0
+    assert figures["swaps"]["median_ms"] > 0
+    assert set(figures["swaps"]["stages_ms"]) == {"choose", "align", "order", "paste", "finish"}
+    assert figures["references"] == []
     for side in ("ours", "crude"):
         assert 0 < figures[side]["coverage"] <= 1
         assert 0 < figures[side]["agreement"] <= 1
@@ -77,3 +87,26 @@ def test_a_sequence_that_is_not_there_is_answered_with_those_that_are(
         measure_compose(
             open_dataset(town), tmp_path, split="train", hold_out="0006R0", pictures=1, workers=1
         )
+
+
+def test_a_network_is_timed_beside_at_the_size_of_the_pictures(town: Path, tmp_path: Path) -> None:
+    sizes: list[tuple[int, int]] = []
+
+    figures = measure_compose(
+        open_dataset(town),
+        tmp_path,
+        split="train",
+        hold_out="town-00",
+        pictures=1,
+        workers=1,
+        size_hw=(32, 64),
+        finish=NoFinish(),
+        references={"a network": sizes.append},
+    )
+
+    assert sizes == [(32, 64)] * 6, "once unmeasured, and five times"
+    (reference,) = figures.references
+    assert reference.name == "a network" and reference.median_ms >= 0
+    assert "beside        a network:" in figures.as_text()
+    assert "finish        none" in figures.as_text()
+    assert "one change" in figures.as_text()

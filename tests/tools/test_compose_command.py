@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import dataclasses
 import json
 import os
 import shutil
@@ -18,11 +19,17 @@ import pytest
 from PIL import Image
 
 from scenequilt.memory_bank.bank import MemoryBank
-from scenequilt.memory_bank.errors import BankCorruptError, BankError, DatasetError
+from scenequilt.memory_bank.errors import (
+    BankCorruptError,
+    BankError,
+    CheckpointError,
+    DatasetError,
+)
 from scenequilt.tools.commands.layouts import add_layouts_command
 from scenequilt.tools.commands.outcome import Outcome
 from scenequilt.tools.output.png import decode_numbers, decode_rgb
-from scenequilt.tools.output.recipe import HASHED
+from scenequilt.tools.output.recipe import HASHED, FileStamp, read_recipe, sha256_of
+from scenequilt.tools.training.checkpoint import read_checkpoint, write_checkpoint
 
 Run = Callable[..., Outcome]
 
@@ -352,6 +359,209 @@ def test_finish_none_stops_at_the_canvas(
     assert states["recoloured"] == states["blended"] == states["synthesised"] == 0
 
 
+def test_without_weights_it_says_that_everything_is_closed(
+    run_command: Run, toytown_bank: Path, toytown_layouts: list[Path], tmp_path: Path
+) -> None:
+    outcome = run_command("compose", toytown_layouts[0], "--bank", toytown_bank, "--out", tmp_path)
+
+    lines = outcome.text.splitlines()
+    assert "stages: align closed, order closed, finish closed (no weights needed)" in lines
+    assert not any(key.startswith("weights") for key in _plan(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def painted(
+    run_command: Run,
+    toytown_bank: Path,
+    toytown_layouts: list[Path],
+    toytown_weights: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, Outcome]:
+    """The folder of a run over a layout in two variants, finished by weights, and its outcome."""
+    out = tmp_path_factory.mktemp("painted") / "out"
+    outcome = run_command(
+        "compose", toytown_layouts[0], "--bank", toytown_bank, "--out", out, "--variants", 2,
+        "--weights", toytown_weights,
+    )  # fmt: skip
+    return out, outcome
+
+
+def _plan(out: Path) -> dict[str, Any]:
+    plan: dict[str, Any] = json.loads((out / "run.json").read_text())
+    return plan
+
+
+def test_stages_that_there_are_weights_for_run_learned(
+    painted: tuple[Path, Outcome], toytown_weights: Path
+) -> None:
+    out, outcome = painted
+    file = toytown_weights / "synthesis.safetensors"
+
+    stamp = {"path": str(file), "sha256": sha256_of(file)}
+    assert "stages: align closed, order closed, finish sims" in outcome.text.splitlines()
+    assert _plan(out)["weights_finish"] == stamp
+    for row in _rows(out):
+        recipe = read_recipe(out / row["folder"] / "recipe.json")
+        assert recipe.weights == {"finish": FileStamp(**stamp)}
+        assert (recipe.choices.finish, recipe.choices.align) == ("sims", "closed")
+        assert recipe.settings["compose"]["elision"]["inner_band"] == 0.03, "as it was trained with"
+        assert recipe.settings["finish"]["name"] == "sims"
+        assert row["states"]["synthesised"] > 0
+        assert row["states"]["open"] == row["states"]["blended"] == 0
+
+
+def test_variants_keep_differing_after_the_network(painted: tuple[Path, Outcome]) -> None:
+    one, other = (
+        decode_rgb(painted[0] / row["folder"] / "image.png").astype(int)
+        for row in _rows(painted[0])
+    )
+
+    assert np.abs(one - other).mean() > 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "finish"),
+    [
+        (["--finish", "closed"], "closed"),
+        (["--blend", "hard"], "closed"),
+        (["--no-elision"], "sims"),
+    ],
+)
+def test_what_is_asked_for_goes_before_weights(
+    run_command: Run,
+    toytown_bank: Path,
+    toytown_layouts: list[Path],
+    toytown_weights: Path,
+    tmp_path: Path,
+    arguments: list[str],
+    finish: str,
+) -> None:
+    outcome = run_command(
+        "compose", toytown_layouts[0], "--bank", toytown_bank, "--out", tmp_path,
+        "--weights", toytown_weights, *arguments,
+    )  # fmt: skip
+
+    assert f"finish {finish}" in outcome.text
+    assert ("weights_finish" in _plan(tmp_path)) == (finish == "sims")
+
+
+def test_without_elision_less_is_painted(
+    painted: tuple[Path, Outcome],
+    run_command: Run,
+    toytown_bank: Path,
+    toytown_layouts: list[Path],
+    toytown_weights: Path,
+    tmp_path: Path,
+) -> None:
+    run_command(
+        "compose", toytown_layouts[0], "--bank", toytown_bank, "--out", tmp_path,
+        "--weights", toytown_weights, "--no-elision", "--no-color-transfer",
+    )  # fmt: skip
+
+    with_elision, without = (_rows(out)[0]["states"] for out in (painted[0], tmp_path))
+    assert without["synthesised"] < with_elision["synthesised"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--finish", "sims"], r"'finish' needs synthesis\.safetensors, and no weights.*--weights"),
+        (["--align", "learned"], r"'align' needs aligner\.safetensors, and no weights.*--weights"),
+        (["--weights", "nowhere"], "nowhere is no folder; give one with any of aligner"),
+    ],
+)
+def test_a_learned_stage_without_weights_is_refused_with_the_remedy(
+    run_command: Run,
+    toytown_bank: Path,
+    toytown_layouts: list[Path],
+    tmp_path: Path,
+    arguments: list[str],
+    message: str,
+) -> None:
+    out = tmp_path / "out"
+
+    with pytest.raises(CheckpointError, match=message):
+        run_command("compose", toytown_layouts[0], "--bank", toytown_bank, "--out", out, *arguments)
+
+    assert not out.exists()
+
+
+def test_a_stage_that_a_folder_of_weights_lacks_is_named(
+    run_command: Run, toytown_bank: Path, toytown_weights: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        CheckpointError, match=r"orderer\.safetensors is missing, which the learned stage 'order'"
+    ):
+        run_command(
+            "compose", "a.png", "--bank", toytown_bank, "--out", tmp_path / "out",
+            "--weights", toytown_weights, "--order", "learned",
+        )  # fmt: skip
+
+
+def test_going_on_with_other_weights_is_refused(
+    painted: tuple[Path, Outcome],
+    run_command: Run,
+    toytown_bank: Path,
+    toytown_layouts: list[Path],
+    toytown_weights: Path,
+    tmp_path: Path,
+) -> None:
+    shutil.copytree(painted[0], tmp_path / "out")
+    checkpoint = read_checkpoint(toytown_weights / "synthesis.safetensors")
+    (tmp_path / "weights").mkdir()
+    write_checkpoint(
+        tmp_path / "weights" / "synthesis.safetensors", checkpoint.state, checkpoint.card
+    )
+
+    with pytest.raises(ValueError, match="weights_finish"):
+        run_command(
+            "compose", toytown_layouts[0], "--bank", toytown_bank, "--out", tmp_path / "out",
+            "--variants", 2, "--weights", tmp_path / "weights", "--resume",
+        )  # fmt: skip
+
+
+def test_weights_of_other_classes_are_refused(
+    run_command: Run,
+    toytown_bank: Path,
+    toytown_layouts: list[Path],
+    toytown_weights: Path,
+    tmp_path: Path,
+) -> None:
+    checkpoint = read_checkpoint(toytown_weights / "synthesis.safetensors")
+    taxonomy = json.loads(json.dumps(checkpoint.card.taxonomy))
+    taxonomy["classes"][0]["name"] = "heaven"
+    write_checkpoint(
+        tmp_path / "synthesis.safetensors",
+        checkpoint.state,
+        dataclasses.replace(checkpoint.card, taxonomy=taxonomy),
+    )
+
+    with pytest.raises(CheckpointError, match="trained on the classes heaven, .*bank has sky, "):
+        run_command(
+            "compose", toytown_layouts[0], "--bank", toytown_bank, "--out", tmp_path / "out",
+            "--weights", tmp_path,
+        )  # fmt: skip
+
+
+def test_context_counts_in_retrieval(
+    finished: Path,
+    run_command: Run,
+    toytown_bank: Path,
+    toytown_layouts: list[Path],
+    tmp_path: Path,
+) -> None:
+    run_command(
+        "compose", toytown_layouts[0], "--bank", toytown_bank, "--out", tmp_path, "--context", 0
+    )
+
+    with_context, without = (_rows(out)[0] for out in (finished, tmp_path))
+    recipe = read_recipe(tmp_path / without["folder"] / "recipe.json")
+    assert recipe.settings["compose"]["weights"]["context"] == 0
+    placed = json.loads((tmp_path / without["folder"] / "provenance.json").read_text())["placed"]
+    assert placed
+    assert with_context["sources"] != without["sources"]
+
+
 def test_a_style_photograph_changes_the_picture(
     finished: Path,
     run_command: Run,
@@ -382,6 +592,8 @@ def test_a_style_photograph_changes_the_picture(
     [
         (["--where", "colour=red"], ValueError, "unknown key 'colour'"),
         (["--finish", "none", "--blend", "hard"], ValueError, "'hard' needs finish 'closed'"),
+        (["--finish", "sims", "--blend", "hard"], ValueError, "'hard' needs finish 'closed'"),
+        (["--context", "-1"], ValueError, r"context is -1\.0, expected at least 0"),
         (["--style", "nowhere.jpg"], ValueError, "nowhere.jpg: no such file, expected a photo"),
         (["--classes", "nowhere.json"], DatasetError, "nowhere.json is missing"),
     ],

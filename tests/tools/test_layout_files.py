@@ -18,7 +18,6 @@ from scenequilt.tools.layout_files import (
     in_taxonomy,
     read_layout_file,
     read_parents,
-    resized,
 )
 
 TAXONOMY = Taxonomy(
@@ -229,7 +228,7 @@ def test_a_class_that_the_layout_does_not_show_need_not_be_known() -> None:
 
 
 def test_half_the_size_takes_the_pixels_under_the_centres() -> None:
-    layout = resized(_layout([[0, 0, 1, 1], [0, VOID, 1, 0]]), (1, 2))
+    layout = _layout([[0, 0, 1, 1], [0, VOID, 1, 0]]).resized((1, 2))
 
     assert layout.label_map.tolist() == [[VOID, 0]]
 
@@ -238,7 +237,7 @@ def test_half_the_size_takes_the_pixels_under_the_centres() -> None:
 def test_a_multiple_of_the_size_repeats_every_pixel(height: int, width: int, times: int) -> None:
     labels = (np.arange(height * width) % 2).reshape(height, width).astype(np.uint8)
 
-    layout = resized(_layout(labels.tolist()), (height * times, width * times))
+    layout = _layout(labels.tolist()).resized((height * times, width * times))
 
     assert (layout.label_map == labels.repeat(times, axis=0).repeat(times, axis=1)).all()
     assert (layout.instance_map == (layout.label_map == 1)).all()

@@ -27,7 +27,10 @@ RECIPE = Recipe(
     depth=FileStamp("depth/a.png", "d" * 64),
     classes=None,
     style=None,
-    choices=ComposeChoices(seed=4, variants=2, size_hw=(64, 128), where=("split=train",), k=5),
+    weights={"finish": FileStamp("weights/synthesis.safetensors", "b" * 64)},
+    choices=ComposeChoices(
+        seed=4, variants=2, size_hw=(64, 128), finish="sims", where=("split=train",), k=5
+    ),
     variant=1,
     settings={"compose": {"k": 5}},
     segments=("1152921504606846977", "12"),

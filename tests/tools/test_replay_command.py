@@ -78,6 +78,54 @@ def test_a_folder_without_a_recipe_is_refused(run_command: Run, tmp_path: Path) 
         run_command("replay", tmp_path)
 
 
+@pytest.fixture(scope="module")
+def painted(
+    run_command: Run,
+    toytown_bank: Path,
+    toytown_layouts: list[Path],
+    toytown_weights: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A folder that is ours to change: weights/, and a run in out/ that was finished by them."""
+    folder = tmp_path_factory.mktemp("painted")
+    shutil.copytree(toytown_weights, folder / "weights")
+    run_command(
+        "compose", toytown_layouts[0], "--bank", toytown_bank, "--out", folder / "out",
+        "--variants", 2, "--weights", folder / "weights",
+    )  # fmt: skip
+    return folder
+
+
+def test_a_run_with_weights_is_replayed_to_the_same_bytes(run_command: Run, painted: Path) -> None:
+    outcome = run_command("replay", painted / "out")
+
+    assert outcome.status == 0
+    assert outcome.text.endswith("2 of 2 recipes identical")
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_weights_that_changed_or_are_gone_are_refused(
+    run_command: Run, painted: Path, tmp_path: Path, gone: bool
+) -> None:
+    file = tmp_path / "synthesis.safetensors"
+    shutil.copy(painted / "weights" / file.name, file)
+    recipe = tmp_path / "recipe.json"
+    shutil.copy(next((painted / "out").glob("*/00/recipe.json")), recipe)
+    _change(recipe, lambda table: table["weights"]["finish"].update(path=str(file)))
+    assert run_command("replay", recipe).status == 0
+
+    if gone:
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes() + b" ")
+
+    what = "is missing" if gone else "has changed: sha256 is"
+    with pytest.raises(
+        RecipeError, match=rf"weights of the stage 'finish' .*{what}.*put the file of then back"
+    ):
+        run_command("replay", recipe)
+
+
 def test_what_differs_is_named_with_both_hashes(run_command: Run, recipe: Path) -> None:
     def claim_other_bytes(table: dict[str, Any]) -> None:
         table["outputs"]["image.png"] = "0" * 64

@@ -3,7 +3,7 @@
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,13 @@ from scenequilt.memory_bank.taxonomy import VOID
 from scenequilt.ordering.class_order import class_ranks
 from scenequilt.synthesis.compose import compose
 from scenequilt.synthesis.composition import Composition
+from scenequilt.synthesis.finish import ClosedFinish, Finish
 from scenequilt.synthesis.look import SourceLooks
+from scenequilt.synthesis.recompose import swap
 from scenequilt.tools.benchmarks.machine import describe_machine, peak_memory_bytes
+
+SWAPS = 4
+"""Segments of each picture that are changed one after the other."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +51,45 @@ class Fit:
 
 
 @dataclass(frozen=True)
+class SwapTimes:
+    """How long it takes to change one segment of a picture, finish included.
+
+    Attributes:
+        count: Changes that were timed.
+        median_ms: Of all of them.
+        first_ms: Median of the first change of each picture, which finds less to take up again.
+        stages_ms: Median time of each stage.
+    """
+
+    count: int
+    median_ms: float
+    first_ms: float
+    stages_ms: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A network that is timed beside, in the same run and at the same size.
+
+    Attributes:
+        name: What it is.
+        median_ms: Time of one picture.
+        peak_memory_bytes: Most that the process held once it had run.
+    """
+
+    name: str
+    median_ms: float
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True)
 class ComposeBenchmark:
     """Figures of one run.
 
     Attributes:
         machine: Processor, cores, versions.
         dataset: Its name, the split, the sequence held out.
-        size_hw: (height, width) of the first picture.
+        size_hw: (height, width) of the pictures.
         photographs: In the bank.
         segments: In the bank.
         build_seconds: Of the bank, process start included.
@@ -64,9 +101,14 @@ class ComposeBenchmark:
         ours: Of compose.
         crude: Of the reference: for each region the nearest segment by mask IoU, pasted where it
             stood, in class order; OpenCV's inpainting (Telea 2004) for the rest.
+        finish: Name of the finish.
         stages_ms: Median time of each stage.
+        but_finish_ms: Median time of everything but the finish.
+        swaps: Time of changing one segment.
         states: Mean share of pixels copied, recoloured, blended and synthesised.
-        peak_memory_bytes: Most that this process held at once; the build's workers are others.
+        peak_memory_bytes: Most that this process held at once up to there; the build's workers are
+            others, and the references come later.
+        references: Networks that were timed beside.
     """
 
     machine: dict[str, str]
@@ -81,9 +123,13 @@ class ComposeBenchmark:
     pictures: int
     ours: Fit
     crude: Fit
+    finish: str
     stages_ms: dict[str, float]
+    but_finish_ms: float
+    swaps: SwapTimes
     states: dict[str, float]
     peak_memory_bytes: int
+    references: tuple[Reference, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the figures as plain values."""
@@ -112,9 +158,26 @@ class ComposeBenchmark:
         for name, ours in self.ours.agreement_by_class.items():
             crude = self.crude.agreement_by_class[name]
             lines.append(f"  {name:<12}{ours:>10.4f} {crude:>10.4f}")
-        stages = ", ".join(f"{stage} {ms:.1f}" for stage, ms in self.stages_ms.items())
         states = ", ".join(f"{state} {100 * share:.1f} %" for state, share in self.states.items())
-        return "\n".join([*lines, f"stages, ms    {stages}", f"pixels        {states}"])
+        lines += [
+            f"stages, ms    {_listed(self.stages_ms)}; all but the finish {self.but_finish_ms:.1f}",
+            (
+                f"one change    {self.swaps.median_ms:.1f} ms, {self.swaps.first_ms:.1f} ms the first "
+                f"of a picture; {self.swaps.count} of them: {_listed(self.swaps.stages_ms)}"
+            ),
+            f"finish        {self.finish}",
+            f"pixels        {states}",
+        ]
+        lines += [
+            f"beside        {each.name}: {each.median_ms:.1f} ms a picture, "
+            f"{each.peak_memory_bytes / 1e6:.0f} MB at most"
+            for each in self.references
+        ]
+        return "\n".join(lines)
+
+
+def _listed(stages_ms: Mapping[str, float]) -> str:
+    return ", ".join(f"{stage} {ms:.1f}" for stage, ms in stages_ms.items())
 
 
 def measure_compose(
@@ -125,6 +188,9 @@ def measure_compose(
     hold_out: str,
     pictures: int,
     workers: int,
+    size_hw: tuple[int, int] | None = None,
+    finish: Finish | None = None,
+    references: Mapping[str, Callable[[tuple[int, int]], object]] | None = None,
     progress: Callable[[str], None] = lambda text: None,
 ) -> ComposeBenchmark:
     """Build a bank without one sequence and compose the layouts of that sequence.
@@ -136,6 +202,9 @@ def measure_compose(
         hold_out: Sequence whose layouts are composed and whose photographs the bank leaves out.
         pictures: How many of them, evenly spread; 0 for all.
         workers: Processes for the bank.
+        size_hw: (height, width) to bring the layouts to; None leaves them as they are.
+        finish: Makes the pictures; the closed form if None.
+        references: By name, what makes one picture of a size by a network that is timed beside.
         progress: Told what is going on.
 
     Raises:
@@ -158,13 +227,21 @@ def measure_compose(
     count = min(pictures or len(held_out), len(held_out))
     chosen = [held_out[place * len(held_out) // count] for place in range(count)]
     layouts = [reader.read(entry).layout for entry in chosen]
+    if size_hw is not None:
+        layouts = [layout.resized(size_hw) for layout in layouts]
+    finish = finish or ClosedFinish()
     with MemoryBank.open(folder) as bank:
         looks = SourceLooks(bank)
-        compose(layouts[0], bank, looks=looks)
-        progress(f"composing {len(layouts)} layouts")
-        ours, stages, states = _measure_ours(layouts, bank, looks)
+        swap_one_by_one(compose(layouts[0], bank, finish=finish, looks=looks), bank, 1)
+        progress(f"composing {len(layouts)} layouts, and changing them")
+        ours, stages, but_finish_ms, swaps, states = _measure_ours(layouts, bank, looks, finish)
+        peak = peak_memory_bytes()
         progress("composing them crudely")
         crude = _measure_crude(layouts, bank)
+    beside = []
+    for name, make_picture in (references or {}).items():
+        progress(f"timing {name}")
+        beside.append(measure_reference(name, make_picture, layouts[0].size_hw))
     return ComposeBenchmark(
         machine=describe_machine(("numpy", "numba", "opencv-python-headless")),
         dataset={
@@ -182,10 +259,56 @@ def measure_compose(
         pictures=len(layouts),
         ours=ours,
         crude=crude,
+        finish=finish.name,
         stages_ms=stages,
+        but_finish_ms=but_finish_ms,
+        swaps=swaps,
         states=states,
-        peak_memory_bytes=peak_memory_bytes(),
+        peak_memory_bytes=peak,
+        references=tuple(beside),
     )
+
+
+def measure_reference(
+    name: str,
+    make_picture: Callable[[tuple[int, int]], object],
+    size_hw: tuple[int, int],
+    *,
+    runs: int = 5,
+) -> Reference:
+    """Time a network that makes one picture, after a run that is not counted.
+
+    Args:
+        name: What it is.
+        make_picture: Makes one picture of a size, (height, width) in pixels; tuned beforehand.
+        size_hw: Of the pictures.
+        runs: That count.
+    """
+    make_picture(size_hw)
+    times = []
+    for _ in range(runs):
+        started = time.perf_counter()
+        make_picture(size_hw)
+        times.append(1e3 * (time.perf_counter() - started))
+    return Reference(name, statistics.median(times), peak_memory_bytes())
+
+
+def swap_one_by_one(
+    made: Composition, bank: MemoryBank, count: int
+) -> list[tuple[float, Composition]]:
+    """Change up to so many segments of a composition, one after the other, evenly spread.
+
+    Returns:
+        Milliseconds of each change, and what came of it.
+    """
+    queries = [n for n, answer in enumerate(made.retrievals) if len(answer.candidates) > 1]
+    count = min(count, len(queries))
+    changes = []
+    for place in range(count):
+        started = time.perf_counter()
+        made = swap(made, bank, queries[place * len(queries) // count])
+        changes.append((1e3 * (time.perf_counter() - started), made))
+    return changes
 
 
 def compose_crudely(
@@ -234,26 +357,48 @@ def compose_crudely(
 
 
 def _measure_ours(
-    layouts: Sequence[Layout], bank: MemoryBank, looks: SourceLooks
-) -> tuple[Fit, dict[str, float], dict[str, float]]:
+    layouts: Sequence[Layout], bank: MemoryBank, looks: SourceLooks, finish: Finish
+) -> tuple[Fit, dict[str, float], float, SwapTimes, dict[str, float]]:
     tally = _Tally()
     stages: dict[str, list[float]] = {}
+    swap_stages: dict[str, list[float]] = {}
     states: dict[str, list[float]] = {}
+    but_finish, swaps, first = [], [], []
     for seed, layout in enumerate(layouts):
         started = time.perf_counter()
-        made: Composition = compose(layout, bank, seed=seed, looks=looks)
-        tally.add(
-            layout, made.delivered.label_map, made.coverage, 1e3 * (time.perf_counter() - started)
-        )
-        for stage, seconds in made.seconds.items():
-            stages.setdefault(stage, []).append(1e3 * seconds)
+        made: Composition = compose(layout, bank, finish=finish, seed=seed, looks=looks)
+        ms = 1e3 * (time.perf_counter() - started)
+        tally.add(layout, made.delivered.label_map, made.coverage, ms)
+        but_finish.append(ms - 1e3 * made.seconds["finish"])
+        _add_ms(stages, made.seconds)
         for state, share in made.state_shares.items():
             states.setdefault(state, []).append(share)
+        changes = swap_one_by_one(made, bank, SWAPS)
+        first += [ms for ms, _ in changes[:1]]
+        swaps += [ms for ms, _ in changes]
+        for _, changed in changes:
+            _add_ms(swap_stages, changed.seconds)
     return (
         tally.fit(),
-        {stage: statistics.median(values) for stage, values in stages.items()},
+        _medians(stages),
+        statistics.median(but_finish),
+        SwapTimes(
+            len(swaps),
+            statistics.median(swaps) if swaps else 0.0,
+            statistics.median(first) if first else 0.0,
+            _medians(swap_stages),
+        ),
         {state: statistics.fmean(values) for state, values in states.items()},
     )
+
+
+def _add_ms(stages: dict[str, list[float]], seconds: Mapping[str, float]) -> None:
+    for stage, value in seconds.items():
+        stages.setdefault(stage, []).append(1e3 * value)
+
+
+def _medians(stages: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    return {stage: statistics.median(values) for stage, values in stages.items()}
 
 
 def _measure_crude(layouts: Sequence[Layout], bank: MemoryBank) -> Fit:

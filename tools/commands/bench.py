@@ -5,7 +5,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scenequilt.tools.commands.bench_alignment import add_alignment_benchmark
 from scenequilt.tools.commands.bench_compose import add_compose_benchmark
+from scenequilt.tools.commands.bench_ordering import add_ordering_benchmark
 from scenequilt.tools.commands.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -14,9 +16,11 @@ if TYPE_CHECKING:
 
 def add_bench_command(commands: "Commands") -> None:
     """Add the command to those of the program."""
-    parser = commands.add_parser("bench", help="measure retrieval or composing on this machine")
+    parser = commands.add_parser("bench", help="measure stages on this machine")
     benchmarks = parser.add_subparsers(title="benchmarks", metavar="BENCHMARK", required=True)
+    add_alignment_benchmark(benchmarks)
     add_compose_benchmark(benchmarks)
+    add_ordering_benchmark(benchmarks)
     retrieval = benchmarks.add_parser(
         "retrieval",
         help="time a query against plain NumPy, and on a million segments",

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scenequilt.tools.commands import arguments
 from scenequilt.tools.commands.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -17,8 +18,9 @@ def add_compose_benchmark(benchmarks: "Commands") -> None:
         "compose",
         help="compose the layouts of one sequence from a bank of the others",
         description="Build a bank of a dataset without one sequence, compose the layouts of that "
-        "sequence, and say how long it takes, how much of a layout is covered before anything is "
-        "filled, and how far the picture agrees with it; beside the same figures of the simplest "
+        "sequence, and say how long it takes, stage by stage, and to change one segment of a "
+        "picture, how much of a layout is covered before anything is filled, and how far the "
+        "picture agrees with it; beside the same figures of the simplest "
         "compositor (nearest segments where they stood, plain inpainting), in the same run.",
     )
     parser.add_argument("dataset", type=Path, help="folder of the dataset")
@@ -31,6 +33,10 @@ def add_compose_benchmark(benchmarks: "Commands") -> None:
     parser.add_argument(
         "--pictures", type=int, default=0, metavar="N",
         help="compose this many of the layouts, evenly spread; 0: all (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--size", type=arguments.size_hw, metavar="HxW",
+        help="bring the layouts to this size in pixels (default: their own)",
     )  # fmt: skip
     parser.add_argument(
         "--workers", type=int, default=2, metavar="N",
@@ -71,6 +77,7 @@ def run_compose_benchmark(args: argparse.Namespace) -> Outcome:
             hold_out=args.hold_out,
             pictures=args.pictures,
             workers=args.workers,
+            size_hw=args.size,
             progress=lambda text: print(text, file=sys.stderr, flush=True),
         )
     return Outcome(json.dumps(figures.as_json(), indent=1) if args.json else figures.as_text())

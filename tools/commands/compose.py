@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from scenequilt.tools.commands import arguments
 from scenequilt.tools.commands.outcome import Outcome
+from scenequilt.tools.commands.stages import add_stage_arguments, stages_of
 
 if TYPE_CHECKING:
     from scenequilt.tools.output.run import RunReport, RunRequest
@@ -57,14 +58,7 @@ def add_compose_command(commands: "Commands") -> None:
         "--style", type=Path, metavar="PHOTO",
         help="prefer segments of the light and colour of this photograph",
     )  # fmt: skip
-    parser.add_argument(
-        "--finish", choices=["none", "closed"], default="closed",
-        help="none stops at the canvas; closed moves colours, blends, fills (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--blend", choices=["hard", "feathered", "multiband"],
-        help="how segments meet (default: that of the closed finish)",
-    )  # fmt: skip
+    add_stage_arguments(parser)
     parser.add_argument(
         "--where", action="append", default=[], metavar="EXPR",
         help="use only such segments, e.g. split=train, sequence!=0006R0, licence=CC0-1.0, "
@@ -107,6 +101,7 @@ def run_compose(args: argparse.Namespace) -> Outcome:
     from scenequilt.tools.output.run_folder import RESERVED_NAMES
     from scenequilt.tools.progress import progress_bar
 
+    stages = stages_of(args)
     request = RunRequest(
         layouts=tuple(
             find_layout_files(
@@ -118,8 +113,7 @@ def run_compose(args: argparse.Namespace) -> Outcome:
             seed=args.seed,
             variants=args.variants,
             size_hw=args.size,
-            finish=args.finish,
-            blend=args.blend,
+            **stages.choices,
             where=tuple(args.where),
             search=args.search,
             k=args.k,
@@ -128,6 +122,7 @@ def run_compose(args: argparse.Namespace) -> Outcome:
         ),
         classes=args.classes,
         style=args.style,
+        weights=stages.weights,
     )
     with progress_bar("composing", "pictures") as progress:
         report = write_run(
@@ -142,6 +137,7 @@ def run_compose(args: argparse.Namespace) -> Outcome:
 def run_in_words(request: "RunRequest", report: "RunReport", out: Path) -> str:
     """Return what came of a run, for a person."""
     pictures = len(report.rows)
+    choices = request.choices
     lines = [
         f"{_count(pictures, 'picture')} of {_count(len(request.layouts), 'layout')} in "
         f"{report.seconds:.1f} s"
@@ -166,6 +162,10 @@ def run_in_words(request: "RunRequest", report: "RunReport", out: Path) -> str:
             f"{diversity['dissimilarity']:.2f} of structure (1 - SSIM), and in "
             f"{100 * diversity['unshared_sources']:.0f} % of their photographs"
         )
+    lines.append(
+        f"stages: align {choices.align}, order {choices.order}, finish {choices.finish}"
+        + ("" if choices.learned else " (no weights needed)")
+    )
     if report.fed_by_own():
         lines.append(
             f"{report.fed_by_own()} of these layouts are of photographs in the bank, or derived from "

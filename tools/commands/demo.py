@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scenequilt.tools.commands.outcome import Outcome
+from scenequilt.tools.commands.stages import add_stage_arguments, stages_of
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -29,13 +30,14 @@ def add_demo_command(commands: "Commands") -> None:
         help="the main job on toytown: dataset, bank, eight layouts in three variants, a page",
         description="Draw a small dataset of toytown streets, build a memory bank from its train "
         f"split, compose {LAYOUTS} layouts of its val split in {VARIANTS} variants each, and say "
-        "where the pictures, the contact sheet and the page are. Needs nothing but the program; "
-        "an earlier demo in the same folder is replaced.",
+        "where the pictures, the contact sheet and the page are. Needs nothing but the program, and "
+        "weights for the learned stages; an earlier demo in the same folder is replaced.",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to make")
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="another town (default: %(default)s)"
     )
+    add_stage_arguments(parser)
     parser.set_defaults(run=run_demo)
 
 
@@ -56,6 +58,7 @@ def run_demo(args: argparse.Namespace) -> Outcome:
     from scenequilt.tools.progress import progress_bar
 
     started = time.perf_counter()
+    stages = stages_of(args)
     out = args.out.resolve()
     make_room(out, seed=args.seed)
     dataset, bank, pictures = (out / name for name in FOLDERS)
@@ -77,7 +80,12 @@ def run_demo(args: argparse.Namespace) -> Outcome:
     _say(f"3 of 3  composing {LAYOUTS} val layouts in {VARIANTS} variants each")
     layouts = find_layout_files([dataset / "labels" / "val"], reserved=RESERVED_NAMES)
     chosen = [layouts[place * len(layouts) // LAYOUTS] for place in range(LAYOUTS)]
-    request = RunRequest(tuple(chosen), bank, ComposeChoices(seed=args.seed, variants=VARIANTS))
+    request = RunRequest(
+        tuple(chosen),
+        bank,
+        ComposeChoices(seed=args.seed, variants=VARIANTS, **stages.choices),
+        weights=stages.weights,
+    )
     with progress_bar("composing", "pictures") as progress:
         report = write_run(request, pictures, progress=progress)
 

@@ -169,6 +169,11 @@ class PerceptualNetwork:
         return self.plan[-1].shape[0]
 
     @property
+    def convolutions(self) -> tuple[tuple[Tensor, Tensor], ...]:
+        """(weight, bias) of each convolution, in order."""
+        return self._weights
+
+    @property
     def has_heads(self) -> bool:
         """True if lpips() can be asked."""
         return bool(self._heads)

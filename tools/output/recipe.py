@@ -14,9 +14,10 @@ from scenequilt.memory_bank.datasets.interface import Repair
 from scenequilt.memory_bank.errors import RecipeError
 from scenequilt.memory_bank.search import Search
 from scenequilt.synthesis.blending import Blend
+from scenequilt.tools.learned_stages import StageName
 
 RECIPE_FORMAT = "scenequilt recipe"
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 
 LIBRARIES = (
     "numpy",
@@ -28,11 +29,13 @@ LIBRARIES = (
     "pillow",
     "faiss-cpu",
     "faiss-gpu",
+    "torch",
 )
 """Libraries whose version can change a picture."""
 
-FinishName = Literal["none", "closed"]
-"""Where a picture is left: "none" at the canvas, "closed" after the finish without weights."""
+FinishName = Literal["none", "closed", "sims"]
+"""Where a picture is left: "none" at the canvas, "closed" after the finish without weights, "sims"
+after the synthesis network."""
 
 HASHED = (
     "image.png",
@@ -68,8 +71,13 @@ class ComposeChoices:
         seed: What random choices are drawn with.
         variants: Pictures of each layout.
         size_hw: (height, width) to bring layouts to, or None for their own.
-        finish: "none" stops at the canvas, "closed" finishes without weights.
-        blend: "hard", "feathered" or "multiband".
+        finish: "none" stops at the canvas, "closed" finishes without weights, "sims" by a network.
+        align: How segments are bent, "closed" or "learned".
+        order: How they are put in order, "closed" or "learned".
+        blend: "hard", "feathered" or "multiband"; None for the finish's own.
+        color_transfer: Move colours towards the light of the picture.
+        elision: Let the network repaint what lies along seams.
+        context: What the surroundings count in retrieval, beside 1 for the outline.
         where: Filters on the bank, e.g. "split=train".
         search: "auto", "exact" or "faiss".
         k: Candidates a query, or None for the default.
@@ -84,7 +92,12 @@ class ComposeChoices:
     variants: int = 1
     size_hw: tuple[int, int] | None = None
     finish: FinishName = "closed"
+    align: StageName = "closed"
+    order: StageName = "closed"
     blend: Blend | None = None
+    color_transfer: bool = True
+    elision: bool = True
+    context: float = 1.0
     where: tuple[str, ...] = ()
     search: Search = "auto"
     k: int | None = None
@@ -98,6 +111,22 @@ class ComposeChoices:
                 raise ValueError(
                     f"{name} is {value!r}, expected a whole number of at least {least}"
                 )
+        if not 0 <= self.context < float("inf"):
+            raise ValueError(f"context is {self.context}, expected at least 0")
+        if self.blend is not None and self.finish == "none":
+            raise ValueError(
+                f"blend {self.blend!r} needs finish 'closed' or 'sims': 'none' stops at the canvas"
+            )
+
+    @property
+    def learned(self) -> tuple[str, ...]:
+        """The stages that need weights, of "align", "order" and "finish"."""
+        asked = {
+            "align": self.align == "learned",
+            "order": self.order == "learned",
+            "finish": self.finish == "sims",
+        }
+        return tuple(stage for stage, is_learned in asked.items() if is_learned)
 
     def as_json(self) -> dict[str, Any]:
         """Return the choices as JSON holds them."""
@@ -121,6 +150,7 @@ class Recipe:
         depth: The depth map beside it, or None.
         classes: File with the meaning of the label map's values, or None.
         style: Photograph whose light and colour were preferred, or None.
+        weights: The file of each learned stage, by "align", "order" and "finish".
         choices: What the user chose.
         variant: Which of the variants it is, from 0.
         settings: Everything compose was given, defaults included, for reading only.
@@ -137,6 +167,7 @@ class Recipe:
     depth: FileStamp | None
     classes: FileStamp | None
     style: FileStamp | None
+    weights: dict[str, FileStamp]
     choices: ComposeChoices
     variant: int
     settings: dict[str, Any]
@@ -260,6 +291,10 @@ def _recipe_from_json(table: Mapping[str, Any]) -> Recipe:
         depth=_stamp(table["depth"]),
         classes=_stamp(table["classes"]),
         style=_stamp(table["style"]),
+        weights={
+            stage: FileStamp(stamp["path"], stamp["sha256"])
+            for stage, stamp in table["weights"].items()
+        },
         choices=ComposeChoices(**choices),
         variant=int(table["variant"]),
         settings=dict(table["settings"]),

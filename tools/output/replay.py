@@ -96,6 +96,7 @@ def replay(
         recipe.choices,
         classes=None if recipe.classes is None else Path(recipe.classes.path),
         style=None if recipe.style is None else Path(recipe.style.path),
+        weights={stage: Path(stamp.path) for stage, stamp in recipe.weights.items()},
     )
     with ExitStack() as stack:
         session = stack.enter_context(ComposeSession(request))
@@ -153,7 +154,9 @@ def _checked_inputs(recipe: Recipe, where: Path, layout_path: Path) -> LayoutSta
         ("depth map", recipe.depth, stamps.depth),
     ):
         _refuse_other_companion(what, expected, found, where)
-    for what, stamp in (("classes file", recipe.classes), ("style photograph", recipe.style)):
+    files = [("classes file", recipe.classes), ("style photograph", recipe.style)]
+    files += [(f"weights of the stage {stage!r}", each) for stage, each in recipe.weights.items()]
+    for what, stamp in files:
         if stamp is not None:
             check_stamp(stamp, Path(stamp.path), what, where, "put the file of then back")
     return stamps

@@ -4,7 +4,8 @@ import dataclasses
 import json
 import statistics
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
@@ -16,12 +17,14 @@ from PIL import Image, UnidentifiedImageError
 from scenequilt.memory_bank.bank import MemoryBank
 from scenequilt.memory_bank.errors import BankCorruptError, FaissError, LabelError, ScenequiltError
 from scenequilt.memory_bank.layout import Layout
+from scenequilt.memory_bank.rerank import ScoreWeights
 from scenequilt.memory_bank.taxonomy import Taxonomy, read_taxonomy
 from scenequilt.memory_bank.where import Where, check_where, parse_where
 from scenequilt.synthesis.compose import compose_variants
 from scenequilt.synthesis.composition import Composition
 from scenequilt.synthesis.diversity import measure_diversity
-from scenequilt.synthesis.finish import ClosedFinish, NoFinish
+from scenequilt.synthesis.elision import ElisionSettings
+from scenequilt.synthesis.finish import Finish
 from scenequilt.synthesis.look import SourceLooks
 from scenequilt.synthesis.stages import ComposeSettings
 from scenequilt.tools.benchmarks.machine import peak_memory_bytes
@@ -32,6 +35,7 @@ from scenequilt.tools.layout_files import (
     read_layout_file,
     read_parents,
 )
+from scenequilt.tools.learned_stages import load_stages
 from scenequilt.tools.output.atomic import write_atomically
 from scenequilt.tools.output.contact_sheet import contact_sheet_png
 from scenequilt.tools.output.page import RunSummary, write_page
@@ -59,6 +63,7 @@ class RunRequest:
         choices: Seed, variants and so on.
         classes: File with the meaning of the label maps' values, or None for the bank's file ids.
         style: Photograph whose light and colour are preferred, or None.
+        weights: File of each learned stage, by "align", "order" and "finish".
     """
 
     layouts: tuple[LayoutFile, ...]
@@ -66,6 +71,7 @@ class RunRequest:
     choices: ComposeChoices
     classes: Path | None = None
     style: Path | None = None
+    weights: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +269,7 @@ class ComposeSession:
 
     Raises:
         BankError: If the bank cannot be opened.
+        CheckpointError: If weights cannot be read, or are of other classes than the bank's.
         DatasetError: If the classes file is none.
         ValueError: If a filter cannot be read or names what no photograph of the bank has, a
             setting is out of range, or style is no picture.
@@ -272,14 +279,19 @@ class ComposeSession:
         self.request = request
         choices = request.choices
         self._where = parse_where(choices.where)
-        self._settings = settings_of(choices)
-        self._finish = finish_of(choices)
         self._classes = None if request.classes is None else read_taxonomy(request.classes)
         self._style = None if request.style is None else _read_photograph(request.style)
         self.bank = MemoryBank.open(request.bank)
+        self._stages = load_stages(choices, request.weights, self.bank.taxonomy)
+        self._settings = settings_of(choices, self._stages.finish)
         self._sources = self.bank.sources()
         check_where(self._where, self._sources)
         self._looks = SourceLooks(self.bank)
+        self._weights = {
+            stage: FileStamp(str(path.resolve()), sha256_of(path))
+            for stage, path in request.weights.items()
+            if stage in choices.learned
+        }
         self._photographs_of: dict[str, list[str]] = {}
         for source in self._sources:
             self._photographs_of.setdefault(source.label_sha256, []).append(source.source_id)
@@ -294,7 +306,11 @@ class ComposeSession:
 
     def plan(self) -> dict[str, Any]:
         """Return what the run is asked for, as run.json holds it."""
-        stamps = {"classes": stamp_of(self.request.classes), "style": stamp_of(self.request.style)}
+        stamps = {
+            "classes": stamp_of(self.request.classes),
+            "style": stamp_of(self.request.style),
+            **{f"weights_{stage}": stamp for stage, stamp in self._weights.items()},
+        }
         return {
             "program": version("scenequilt"),
             "bank": {
@@ -364,7 +380,9 @@ class ComposeSession:
         return compose_variants(
             layout,
             self.bank,
-            finish=self._finish,
+            self._stages.aligner,
+            self._stages.orderer,
+            self._stages.finish,
             variants=variants,
             settings=self._settings,
             seed=self.request.choices.seed,
@@ -386,11 +404,12 @@ class ComposeSession:
             depth=stamps.depth,
             classes=stamp_of(self.request.classes),
             style=stamp_of(self.request.style),
+            weights=self._weights,
             choices=self._choices_for(stamps),
             variant=composition.variant,
             settings={
                 "compose": dataclasses.asdict(self._settings),
-                "finish": {"name": self._finish.name, **dataclasses.asdict(self._finish)},
+                "finish": self._stages.finish_settings(),
             },
             segments=tuple(str(segment_id) for segment_id in composition.chosen_ids),
             outputs={name: sha256_of(folder / name) for name in HASHED},
@@ -410,29 +429,22 @@ class ComposeSession:
         return dataclasses.replace(choices, where=tuple(dict.fromkeys((*choices.where, *left_out))))
 
 
-def settings_of(choices: ComposeChoices) -> ComposeSettings:
+def settings_of(choices: ComposeChoices, finish: Finish) -> ComposeSettings:
     """Return the settings of compose that a user's choices stand for.
+
+    Args:
+        choices: What the user chose.
+        finish: With its own bands of elision where it is a trained one.
 
     Raises:
         ValueError: If one is out of range.
     """
-    settings = ComposeSettings(search=choices.search)
+    settings = ComposeSettings(
+        search=choices.search,
+        weights=ScoreWeights(context=choices.context),
+        elision=getattr(finish, "elision", ElisionSettings()),
+    )
     return settings if choices.k is None else dataclasses.replace(settings, k=choices.k)
-
-
-def finish_of(choices: ComposeChoices) -> ClosedFinish | NoFinish:
-    """Return the finish that a user's choices stand for.
-
-    Raises:
-        ValueError: If a blend is chosen and no finish that would blend.
-    """
-    if choices.finish == "none":
-        if choices.blend is not None:
-            raise ValueError(
-                f"blend {choices.blend!r} needs finish 'closed': 'none' stops at the canvas"
-            )
-        return NoFinish()
-    return ClosedFinish() if choices.blend is None else ClosedFinish(blend=choices.blend)
 
 
 def _compose_one(

@@ -18,7 +18,6 @@ from scenequilt.tools.evaluation.sizes import (
     sized_map,
     sized_picture,
 )
-from scenequilt.tools.layout_files import resized
 
 
 def test_a_size_is_height_and_width(tmp_path: Path) -> None:
@@ -96,7 +95,7 @@ def test_maps_are_resized_as_compose_resizes_layouts(size_hw: tuple[int, int]) -
     labels = (np.random.default_rng(2).integers(0, 2, (11, 8)) * 255).astype(np.uint8)
     layout = Layout(labels, np.zeros((11, 8), np.int32), taxonomy)
 
-    assert np.array_equal(sized_map(labels, size_hw), resized(layout, size_hw).label_map)
+    assert np.array_equal(sized_map(labels, size_hw), layout.resized(size_hw).label_map)
 
 
 def test_a_picture_that_shrinks_is_averaged() -> None:

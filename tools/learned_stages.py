@@ -1,0 +1,234 @@
+"""The learned stages of a folder of weights, and which stages of a run are closed or learned."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from scenequilt.alignment.aligner import ClosedFormAligner
+from scenequilt.memory_bank.errors import CheckpointError
+from scenequilt.memory_bank.taxonomy import Taxonomy
+from scenequilt.ordering.orderer import ClosedFormOrderer
+from scenequilt.synthesis.color_transfer import TransferSettings
+from scenequilt.synthesis.elision import ElisionSettings
+from scenequilt.synthesis.finish import ClosedFinish, Finish, NoFinish
+from scenequilt.synthesis.stages import Aligner, Orderer
+
+if TYPE_CHECKING:
+    import torch
+    from _typeshed import DataclassInstance
+
+    from scenequilt.alignment.learned import LearnedAligner
+    from scenequilt.ordering.learned import LearnedOrderer
+    from scenequilt.synthesis.sims_finish import SimsFinish
+    from scenequilt.tools.output.recipe import ComposeChoices
+    from scenequilt.tools.training.checkpoint import Checkpoint
+
+StageName = Literal["closed", "learned"]
+"""How a stage runs: by its closed form, or by a trained network."""
+
+FILES = {
+    "align": "aligner.safetensors",
+    "order": "orderer.safetensors",
+    "finish": "synthesis.safetensors",
+}
+"""What a folder of weights holds for each stage; each of them may be absent."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageWeights:
+    """A folder of weights.
+
+    Attributes:
+        folder: The folder.
+    """
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        if not self.folder.is_dir():
+            raise CheckpointError(
+                f"{self.folder} is no folder; give one with any of {', '.join(FILES.values())}"
+            )
+        if not any((self.folder / name).is_file() for name in FILES.values()):
+            raise CheckpointError(
+                f"{self.folder} holds none of {', '.join(FILES.values())}; put there what "
+                "scenequilt train wrote"
+            )
+
+    def path(self, stage: str) -> Path:
+        """Return the file of a stage.
+
+        Raises:
+            CheckpointError: If it is absent.
+        """
+        path = self.folder / FILES[stage]
+        if not path.is_file():
+            raise CheckpointError(
+                f"{path} is missing, which the learned stage {stage!r} needs; train it with "
+                "scenequilt train, or run the closed form"
+            )
+        return path
+
+    def has(self, stage: str) -> bool:
+        """Return True if the folder holds weights for a stage."""
+        return (self.folder / FILES[stage]).is_file()
+
+
+@dataclass(frozen=True, eq=False)
+class Stages:
+    """The stages that a run is composed with.
+
+    Attributes:
+        aligner: Bends segments.
+        orderer: Says who is in front.
+        finish: Makes a picture of the canvas.
+    """
+
+    aligner: Aligner
+    orderer: Orderer
+    finish: Finish
+
+    def finish_settings(self) -> dict[str, Any]:
+        """Return the name and the settings of the finish, as a recipe holds them."""
+        values = {
+            field.name: getattr(self.finish, field.name)
+            for field in fields(cast("DataclassInstance", self.finish))
+            # Weights are known by the hash of their file.
+            if field.name != "generator"
+        }
+        return {
+            name: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+            for name, value in values.items()
+        }
+
+
+def load_stages(
+    choices: "ComposeChoices", weights: Mapping[str, Path], taxonomy: Taxonomy
+) -> Stages:
+    """Return the stages that a user's choices stand for.
+
+    Args:
+        choices: Which stages are learned, and how the finish works.
+        weights: File of each learned stage, by name of the stage.
+        taxonomy: The bank's.
+
+    Raises:
+        CheckpointError: If a learned stage has no file, or the file does not fit.
+    """
+    for stage in choices.learned:
+        if stage not in weights:
+            raise CheckpointError(
+                f"the learned stage {stage!r} needs {FILES[stage]}, and no weights were given; "
+                "name their folder with --weights, or run the closed form"
+            )
+    transfer = TransferSettings() if choices.color_transfer else None
+    finish: Finish = NoFinish()
+    if choices.finish == "closed":
+        finish = ClosedFinish(transfer=transfer)
+        if choices.blend is not None:
+            finish = replace(finish, blend=choices.blend)
+    elif choices.finish == "sims":
+        from scenequilt.synthesis.sims_finish import before_network
+
+        before = before_network(transfer=transfer)
+        if choices.blend is not None:
+            before = replace(before, blend=choices.blend)
+        finish = load_finish(weights["finish"], taxonomy, before=before, elides=choices.elision)
+    return Stages(
+        aligner=load_aligner(weights["align"], taxonomy)
+        if choices.align == "learned"
+        else ClosedFormAligner(),
+        orderer=load_orderer(weights["order"], taxonomy)
+        if choices.order == "learned"
+        else ClosedFormOrderer(),
+        finish=finish,
+    )
+
+
+def load_aligner(path: Path, taxonomy: Taxonomy) -> "LearnedAligner":
+    """Load the learned aligner, in the fastest precision of this machine.
+
+    Raises:
+        CheckpointError: If the file is another network's, or of other classes than the bank's.
+    """
+    from scenequilt.tools.training.jobs.aligner import restore_aligner
+
+    return restore_aligner(_checked(path, taxonomy), dtype=inference_dtype())
+
+
+def load_orderer(path: Path, taxonomy: Taxonomy) -> "LearnedOrderer":
+    """Load the learned orderer, in the fastest precision of this machine.
+
+    Raises:
+        CheckpointError: If the file is another network's, or of other classes than the bank's.
+    """
+    from scenequilt.tools.training.jobs.orderer import restore_orderer
+
+    return restore_orderer(_checked(path, taxonomy), dtype=inference_dtype())
+
+
+def load_finish(
+    path: Path, taxonomy: Taxonomy, *, before: ClosedFinish, elides: bool = True
+) -> "SimsFinish":
+    """Load the finish by the synthesis network, in the fastest precision of this machine.
+
+    Args:
+        path: The file.
+        taxonomy: The bank's.
+        before: What is done to the canvas before the network sees it.
+        elides: Let it repaint what lies along seams.
+
+    Raises:
+        CheckpointError: If the file is another network's, or of other classes than the bank's.
+    """
+    import torch
+
+    from scenequilt.synthesis.sims_finish import SimsFinish
+    from scenequilt.tools.settings import read_settings
+    from scenequilt.tools.training.jobs.synthesis import restore
+
+    checkpoint = _checked(path, taxonomy)
+    try:
+        network = restore(checkpoint)
+        elision = read_settings(
+            ElisionSettings, checkpoint.card.preprocessing["elision"], f"{path}, preprocessing"
+        )
+    except KeyError as error:
+        raise CheckpointError(
+            f"{path}: its card does not say which bands it was trained with; train it again"
+        ) from error
+    except (CheckpointError, ValueError) as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    network.to(dtype=inference_dtype()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return SimsFinish(network, elision, before, elides)
+
+
+def inference_dtype() -> "torch.dtype":
+    """Return bfloat16 where this processor multiplies in it, float32 elsewhere.
+
+    Elsewhere bfloat16 is emulated, and slower than float32.
+    """
+    import torch
+
+    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if fast else torch.float32
+
+
+def _checked(path: Path, taxonomy: Taxonomy) -> "Checkpoint":
+    """Read a checkpoint and refuse one of other classes than the bank's."""
+    from scenequilt.memory_bank.taxonomy import taxonomy_from_json
+    from scenequilt.tools.training.checkpoint import read_checkpoint
+
+    checkpoint = read_checkpoint(path)
+    if checkpoint.card.taxonomy is None:
+        raise CheckpointError(f"{path}: its card names no classes; train it again")
+    theirs = taxonomy_from_json(checkpoint.card.taxonomy, str(path))
+    names = [entry.name for entry in theirs.classes]
+    expected = [entry.name for entry in taxonomy.classes]
+    if names != expected:
+        raise CheckpointError(
+            f"{path} was trained on the classes {', '.join(names)}, but the bank has "
+            f"{', '.join(expected)}; give weights trained on the bank's dataset"
+        )
+    return checkpoint
