@@ -68,7 +68,8 @@ def calibration_error(
 
     Args:
         probabilities: (N,) in [0, 1] that the first of a pair is in front.
-        in_front: (N,) 1 where it is, 0 where not.
+        in_front: (N,) 1 where it is, 0 where not, between where only a probability is known: the
+            share that was right is then what is expected of it.
         bins: Bins over [0.5, 1], at least 1.
 
     Raises:
@@ -82,7 +83,7 @@ def calibration_error(
         raise ValueError(f"bins is {bins}, expected at least 1")
     probabilities = np.asarray(probabilities, np.float64)
     confidence = np.maximum(probabilities, 1 - probabilities)
-    right = _right(probabilities - 0.5, in_front)
+    right = _chance_right(probabilities - 0.5, in_front)
     place = ((confidence - 0.5) * 2 * bins).astype(int).clip(0, bins - 1)
     gaps = np.zeros(bins)
     np.add.at(gaps, place, confidence - right)
@@ -119,6 +120,13 @@ def _nll(logits: NDArray[np.floating], in_front: NDArray[np.floating]) -> float:
 def _right(signed: NDArray[np.floating], in_front: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return 1 where the sign fits the truth, 0 where not, one half for a tie."""
     return np.where(signed == 0, 0.5, (signed > 0) == (np.asarray(in_front) > 0.5)).astype(float)
+
+
+def _chance_right(
+    signed: NDArray[np.floating], in_front: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    truth = np.asarray(in_front, np.float64)
+    return np.where(signed == 0, 0.5, np.where(signed > 0, truth, 1 - truth))
 
 
 def _refuse_misfits(values: NDArray[np.floating], in_front: NDArray[np.floating]) -> None:

@@ -11,14 +11,35 @@ from torch import Tensor
 
 from scenequilt.memory_bank.datasets.interface import DatasetReader, Entry
 from scenequilt.memory_bank.errors import DatasetError
+from scenequilt.memory_bank.layout import Layout
+from scenequilt.memory_bank.taxonomy import VOID, Taxonomy
 from scenequilt.ordering.view import PairView, RegionMap, ViewSettings, map_regions, view_pair
 
 if TYPE_CHECKING:
     from scenequilt.ordering.depth_source import DepthSource
-    from scenequilt.ordering.pair_labels import PairLabel
+    from scenequilt.ordering.pair_labels import (
+        ClassStatistics,
+        Neighbours,
+        PaintedObject,
+        PairLabel,
+    )
 
 KEPT_LINES = 192
 """Height in pixels of the maps that are kept in memory; a view takes fewer samples than that."""
+
+
+_LEAST_TOWN_CLASSES = 6
+
+_ALSO_CALLED = {
+    "building": ("house",),
+    "road": ("street",),
+    "pavement": ("sidewalk",),
+    "vegetation": ("tree",),
+    "person": ("pedestrian",),
+    "bicyclist": ("rider", "cyclist"),
+    "sign": ("traffic_sign", "sign_symbol"),
+}
+"""Other names of toytown's classes, by the name that they have there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +52,9 @@ class PairSettings:
         layout_weight: What a pair counts of which neither occlusion nor depth is known, in [0, 1];
             its label is what the layout says. 0 leaves those out.
         zoom: Least share of a view's height and width that is left by cutting, in (0, 1].
+        toytown_scenes: Scenes of toytown, whose occlusion is exact, that are rendered beside a
+            dataset of streets; 0 for none.
+        toytown_share: Share of the pairs of a batch that are of them, in [0, 1).
 
     Raises:
         ValueError: If a setting is out of range.
@@ -40,6 +64,8 @@ class PairSettings:
     nearer_by: float = 1.03
     layout_weight: float = 0.3
     zoom: float = 0.8
+    toytown_scenes: int = 0
+    toytown_share: float = 0.5
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_area_share < 1:
@@ -50,6 +76,10 @@ class PairSettings:
             raise ValueError(f"layout_weight is {self.layout_weight}, expected 0 to 1")
         if not 0 < self.zoom <= 1:
             raise ValueError(f"zoom is {self.zoom}, expected a share in (0, 1]")
+        if self.toytown_scenes < 0:
+            raise ValueError(f"toytown_scenes is {self.toytown_scenes}, expected at least 0")
+        if not 0 <= self.toytown_share < 1:
+            raise ValueError(f"toytown_share is {self.toytown_share}, expected 0 to below 1")
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,40 +140,22 @@ def read_pairs(
     Raises:
         DatasetError: If a photograph or its depth cannot be read, or none of them has a pair.
     """
-    from scenequilt.memory_bank.extract import extract_queries
-    from scenequilt.ordering.pair_labels import (
-        ClassStatistics,
-        find_neighbours,
-        label_pairs,
-        read_painted_objects,
-    )
+    from scenequilt.ordering.pair_labels import ClassStatistics, read_painted_objects
 
     statistics = ClassStatistics(len(reader.taxonomy))
-    read = []
+    seen = []
     for done, entry in enumerate(entries, start=1):
         photograph = reader.read(entry)
         layout = photograph.layout
         if layout.depth_m is None and depth is not None:
             layout = replace(layout, depth_m=depth.depth(entry.source_id, photograph.image))
-        least_px = max(1, round(settings.min_area_share * layout.label_map.size))
-        queries = extract_queries(layout, min_area_px=least_px)
-        neighbours = find_neighbours(queries, painted=read_painted_objects(entry))
-        statistics.add(neighbours)
-        if neighbours:
-            read.append((entry.source_id, _reduced(map_regions(queries)), neighbours))
+        looked = _look_at(entry.source_id, layout, read_painted_objects(entry), settings)
+        statistics.add(looked.neighbours)
+        seen.append(looked)
         if progress is not None:
             progress(done, len(entries))
-    pictures = []
-    for source_id, region_map, neighbours in read:
-        labels = label_pairs(
-            neighbours,
-            statistics=statistics if settings.layout_weight > 0 else None,
-            nearer_by=settings.nearer_by,
-        )
-        boxes = region_map.boxes
-        kept = tuple(pair for pair in labels if pair.first in boxes and pair.second in boxes)
-        if kept:
-            pictures.append(PairPicture(source_id, region_map, kept))
+    found = [_labelled(each, settings, statistics) for each in seen]
+    pictures = [picture for picture in found if picture.labels]
     if not pictures:
         raise DatasetError(
             f"none of {len(entries)} photographs has two regions next to each other whose order is "
@@ -151,6 +163,94 @@ def read_pairs(
             "min_area_share, raise layout_weight above 0, or give depth"
         )
     return pictures
+
+
+def render_pairs(taxonomy: Taxonomy, settings: PairSettings, seed: int) -> list[PairPicture]:
+    """Render scenes of toytown in the classes of a dataset of streets, with their exact occlusion.
+
+    Classes are found by name: its vegetation is a dataset's tree, its pavement a sidewalk. What a
+    dataset has no class for is void.
+
+    Args:
+        taxonomy: The dataset's.
+        settings: How many scenes, and which pairs.
+        seed: What they are drawn from, >= 0.
+
+    Raises:
+        ValueError: If fewer than six of toytown's classes are among the dataset's.
+    """
+    from scenequilt.memory_bank.toytown.classes import TOYTOWN_TAXONOMY
+    from scenequilt.memory_bank.toytown.scene import render_scene
+    from scenequilt.ordering.pair_labels import PaintedObject
+
+    class_of = np.full(256, VOID, np.uint8)
+    for town_id, entry in enumerate(TOYTOWN_TAXONOMY.classes):
+        names = {entry.name, *_ALSO_CALLED.get(entry.name, ())}
+        known = [n for n, other in enumerate(taxonomy.classes) if other.known_as(names)]
+        class_of[town_id] = known[0] if known else VOID
+    if np.count_nonzero(class_of != VOID) < _LEAST_TOWN_CLASSES:
+        raise ValueError(
+            f"toytown_scenes is {settings.toytown_scenes}, but only "
+            f"{np.count_nonzero(class_of != VOID)} of the classes of {taxonomy.name!r} are found "
+            "in toytown, which is a street; set it to 0"
+        )
+    pictures = []
+    for number in range(settings.toytown_scenes):
+        scene = render_scene(int(np.random.SeedSequence([seed, number]).generate_state(1)[0]))
+        layout = replace(
+            scene.layout, label_map=class_of[scene.layout.label_map], taxonomy=taxonomy
+        )
+        numbered = set(np.unique(layout.instance_map).tolist())
+        painted = [
+            PaintedObject(
+                taxonomy.classes[class_of[item.class_id]].name,
+                item.object_id if item.object_id in numbered else 0,
+            )
+            for item in scene.occlusion_order
+            if class_of[item.class_id] != VOID
+        ]
+        looked = _look_at(f"toytown {number}", layout, painted, settings)
+        picture = _labelled(looked, settings, None)
+        if picture.labels:
+            pictures.append(picture)
+    return pictures
+
+
+@dataclass(frozen=True, eq=False)
+class _Looked:
+    source_id: str
+    region_map: RegionMap | None
+    neighbours: "list[Neighbours]"
+
+
+def _look_at(
+    source_id: str, layout: Layout, painted: "Sequence[PaintedObject]", settings: PairSettings
+) -> _Looked:
+    from scenequilt.memory_bank.extract import extract_queries
+    from scenequilt.ordering.pair_labels import find_neighbours
+
+    least_px = max(1, round(settings.min_area_share * layout.label_map.size))
+    queries = extract_queries(layout, min_area_px=least_px)
+    region_map = _reduced(map_regions(queries)) if queries else None
+    return _Looked(source_id, region_map, find_neighbours(queries, painted=painted))
+
+
+def _labelled(
+    looked: _Looked, settings: PairSettings, statistics: "ClassStatistics | None"
+) -> PairPicture:
+    from scenequilt.ordering.pair_labels import label_pairs
+
+    labels = label_pairs(
+        looked.neighbours,
+        statistics=statistics if settings.layout_weight > 0 else None,
+        nearer_by=settings.nearer_by,
+    )
+    region_map = looked.region_map or RegionMap(
+        np.zeros((1, 1), np.uint8), np.full((1, 1), -1, np.int16), {}
+    )
+    boxes = region_map.boxes
+    kept = tuple(pair for pair in labels if pair.first in boxes and pair.second in boxes)
+    return PairPicture(looked.source_id, region_map, kept)
 
 
 class PairSamples:
@@ -162,6 +262,7 @@ class PairSamples:
         settings: What is done to them.
         batch_size: Pairs in a batch.
         seed: What everything is drawn with.
+        others: What settings.toytown_share of them are drawn from.
 
     Raises:
         ValueError: If there is no pair, or batch_size is below 1.
@@ -175,31 +276,29 @@ class PairSamples:
         *,
         batch_size: int,
         seed: int,
+        others: Sequence[PairPicture] = (),
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, expected at least 1")
-        self._pictures = list(pictures)
-        self._places = [
-            (number, place)
-            for number, picture in enumerate(self._pictures)
-            for place in range(len(picture.labels))
-        ]
-        if not self._places:
+        self._pairs = _pairs_of(pictures)
+        self._other_pairs = _pairs_of(others)
+        if not self._pairs:
             raise ValueError("there are no pairs to train on, expected at least 1")
         self._view, self._settings = view, settings
         self._batch_size, self._seed = batch_size, seed
 
     def __len__(self) -> int:
-        """Return how many pairs there are."""
-        return len(self._places)
+        """Return how many pairs there are, others included."""
+        return len(self._pairs) + len(self._other_pairs)
 
     def batch(self, number: int) -> PairBatch:
         """Return the batch of a number, from 1."""
         random = np.random.default_rng([self._seed, number])
         views, in_front, weights = [], [], []
-        for place in random.integers(len(self._places), size=self._batch_size).tolist():
-            picture = self._pictures[self._places[place][0]]
-            label = picture.labels[self._places[place][1]]
+        for _ in range(self._batch_size):
+            share = self._settings.toytown_share if self._other_pairs else 0
+            pairs = self._other_pairs if random.random() < share else self._pairs
+            picture, label = pairs[int(random.integers(len(pairs)))]
             views.append(
                 view_pair(
                     picture.region_map,
@@ -241,6 +340,10 @@ def hash_of_pairs(pictures: Sequence[PairPicture]) -> str:
             row = (label.first, label.second, round(label.first_in_front, 6), label.truth)
             digest.update(repr(row).encode())
     return digest.hexdigest()
+
+
+def _pairs_of(pictures: Sequence[PairPicture]) -> "list[tuple[PairPicture, PairLabel]]":
+    return [(picture, label) for picture in pictures for label in picture.labels]
 
 
 def _reduced(region_map: RegionMap) -> RegionMap:

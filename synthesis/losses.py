@@ -111,6 +111,7 @@ class LossBalance:
     Args:
         terms: Their names; the first keeps weight 1.
         steps: Steps that are measured; from the last of them on the weights hold.
+        device: Where the buffers lie: where the terms do, if several processes train.
 
     Attributes:
         buffers: "sums" and "weights", (T,) float32 as checkpoints keep them, and "count".
@@ -119,20 +120,23 @@ class LossBalance:
         Chen and Koltun 2017, section 3, where the weights are rescaled after 100 epochs.
     """
 
-    def __init__(self, terms: Sequence[str], *, steps: int) -> None:
+    def __init__(
+        self, terms: Sequence[str], *, steps: int, device: torch.device | str = "cpu"
+    ) -> None:
         self._terms = tuple(terms)
         self._steps = steps
         self.buffers = {
-            "sums": torch.zeros(len(terms)),
-            "weights": torch.ones(len(terms)),
-            "count": torch.zeros((), dtype=torch.int64),
+            "sums": torch.zeros(len(terms), device=device),
+            "weights": torch.ones(len(terms), device=device),
+            "count": torch.zeros((), dtype=torch.int64, device=device),
         }
 
     def weighted(self, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the terms times their weights, and measure as long as that goes on."""
         sums, weights, count = (self.buffers[name] for name in ("sums", "weights", "count"))
         if int(count) < self._steps:
-            sums += torch.tensor([float(terms[name].detach()) for name in self._terms])
+            measured = [terms[name].detach().float() for name in self._terms]
+            sums += torch.stack(measured).to(sums.device)
             count += 1
             if int(count) == self._steps:
                 weights.copy_(sums[0] / sums.clamp(min=1e-12))

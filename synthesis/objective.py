@@ -87,6 +87,7 @@ class SynthesisObjective:
         perceptual: The frozen classifier; None compares pixels alone, which blurs.
         settings: Weights.
         discriminator: Needed where settings.adversarial is above 0.
+        device: Where the networks will be trained.
 
     Source:
         Qi et al. 2018, "Semi-parametric Image Synthesis", section 5; the semantic term is in their
@@ -99,6 +100,8 @@ class SynthesisObjective:
         perceptual: PerceptualLoss | None,
         settings: SynthesisLossSettings,
         discriminator: PatchDiscriminator | FeatureDiscriminator | None = None,
+        *,
+        device: torch.device | str = "cpu",
     ) -> None:
         if settings.adversarial and discriminator is None:
             raise ValueError(
@@ -114,7 +117,7 @@ class SynthesisObjective:
         self._perceptual = perceptual
         self._settings = settings
         terms = TERMS if perceptual is not None else TERMS[:1]
-        self._balance = LossBalance(terms, steps=settings.balance_steps)
+        self._balance = LossBalance(terms, steps=settings.balance_steps, device=device)
 
     @property
     def networks(self) -> Mapping[str, nn.Module]:

@@ -71,6 +71,7 @@ class SimsFinish:
         state[unchanged] = blended.state[unchanged]
         moved = present & ~unchanged & (change <= REPAINTED)
         state[moved] = np.maximum(blended.state[moved], PixelState.RECOLOURED)
+        state[canvas.coverage & (image == canvas.color).all(axis=2)] = PixelState.COPIED
         delivered = Layout(labels, canvas.delivered.instance_map, canvas.delivered.taxonomy)
         return Finished(image, delivered, state)
 

@@ -169,14 +169,14 @@ def load_orderer(path: Path, taxonomy: Taxonomy) -> "LearnedOrderer":
 
 
 def load_finish(
-    path: Path, taxonomy: Taxonomy, *, before: ClosedFinish, elides: bool = True
+    path: Path, taxonomy: Taxonomy, *, before: ClosedFinish | None = None, elides: bool = True
 ) -> "SimsFinish":
     """Load the finish by the synthesis network, in the fastest precision of this machine.
 
     Args:
         path: The file.
         taxonomy: The bank's.
-        before: What is done to the canvas before the network sees it.
+        before: What is done to the canvas before the network sees it; the finish's own if None.
         elides: Let it repaint what lies along seams.
 
     Raises:
@@ -184,7 +184,7 @@ def load_finish(
     """
     import torch
 
-    from scenequilt.synthesis.sims_finish import SimsFinish
+    from scenequilt.synthesis.sims_finish import SimsFinish, before_network
     from scenequilt.tools.settings import read_settings
     from scenequilt.tools.training.jobs.synthesis import restore
 
@@ -201,7 +201,7 @@ def load_finish(
     except (CheckpointError, ValueError) as error:
         raise CheckpointError(f"{path}: {error}") from error
     network.to(dtype=inference_dtype()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return SimsFinish(network, elision, before, elides)
+    return SimsFinish(network, elision, before or before_network(), elides)
 
 
 def inference_dtype() -> "torch.dtype":

@@ -54,12 +54,18 @@ def test_the_error_by_hand() -> None:
     assert error == pytest.approx((abs(1.2 - 1) + abs(1.7 - 2)) / 4)
 
 
+def test_a_probability_that_is_met_exactly_has_no_error() -> None:
+    probabilities = np.array([0.1, 0.3, 0.8, 0.95])
+
+    assert calibration_error(probabilities, probabilities) == pytest.approx(0)
+
+
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.floats(-20, 20), st.booleans()), min_size=1, max_size=40))
+@given(st.lists(st.tuples(st.integers(-80, 80), st.booleans()), min_size=1, max_size=40))
 def test_scores_stay_in_range_and_do_not_depend_on_who_is_first(
-    answers: list[tuple[float, bool]],
+    answers: list[tuple[int, bool]],
 ) -> None:
-    logits = np.array([logit for logit, _ in answers])
+    logits = np.array([logit / 4 for logit, _ in answers])
     in_front = np.array([float(ahead) for _, ahead in answers])
 
     there, back = score_pairs(logits, in_front), score_pairs(-logits, 1 - in_front)

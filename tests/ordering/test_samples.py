@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from scenequilt.memory_bank.datasets.open import open_dataset
 from scenequilt.memory_bank.errors import DatasetError
+from scenequilt.memory_bank.taxonomy import ClassInfo, Taxonomy
 from scenequilt.memory_bank.toytown import write_dataset
 from scenequilt.ordering.pair_labels import PairLabel
 from scenequilt.ordering.samples import (
@@ -18,6 +19,7 @@ from scenequilt.ordering.samples import (
     PairSettings,
     hash_of_pairs,
     read_pairs,
+    render_pairs,
 )
 from scenequilt.ordering.view import RegionMap, ViewSettings
 
@@ -153,6 +155,54 @@ def test_large_pictures_are_kept_smaller(town: Path, monkeypatch: pytest.MonkeyP
                 assert inside[0].any() and inside[:, 0].any()
 
 
+def camvid_like() -> Taxonomy:
+    names = ["pole", "tree", "sign_symbol", "road", "sky", "building", "pedestrian", "car"]
+    things = {"pole", "sign_symbol", "pedestrian", "car"}
+    return Taxonomy(
+        "camvid",
+        tuple(
+            ClassInfo(number, name, (number, 0, 0), "thing" if name in things else "stuff")
+            for number, name in enumerate(names)
+        ),
+    )
+
+
+def test_scenes_of_toytown_come_in_the_classes_of_a_dataset() -> None:
+    settings = PairSettings(min_area_share=0.002, toytown_scenes=2, layout_weight=0)
+
+    pictures = render_pairs(camvid_like(), settings, seed=1)
+
+    labels = [label for each in pictures for label in each.labels]
+    exact = [label for label in labels if label.truth == "occlusion"]
+    assert len(pictures) == 2
+    assert len(exact) > len(labels) / 2
+    assert set(np.unique(pictures[0].region_map.label_map)) <= {*range(8), 255}
+    # Trees are there, and pavements, which the dataset has no class for, are void.
+    assert (pictures[0].region_map.label_map == 1).any()
+    assert (pictures[0].region_map.label_map == 255).mean() > 0.01
+    assert hash_of_pairs(pictures) == hash_of_pairs(render_pairs(camvid_like(), settings, seed=1))
+
+
+def test_a_share_of_the_pairs_is_of_the_scenes() -> None:
+    batch = PairSamples(
+        [picture(PairLabel(0, 1, 1.0, "depth"))],
+        VIEW,
+        PairSettings(toytown_share=0.25),
+        batch_size=400,
+        seed=0,
+        others=[picture(PairLabel(0, 1, 0.0, "occlusion"))],
+    ).batch(1)
+
+    assert 0.7 < float(batch.in_front.mean()) < 0.8
+
+
+def test_rooms_have_no_scenes_of_toytown() -> None:
+    rooms = Taxonomy("rooms", (ClassInfo(0, "wall", (0, 0, 0), "stuff"),))
+
+    with pytest.raises(ValueError, match="is 5, but only 0 of the classes of 'rooms' are found in"):
+        render_pairs(rooms, PairSettings(toytown_scenes=5), seed=0)
+
+
 def test_the_hash_is_of_regions_and_labels() -> None:
     one, other = PairLabel(0, 1, 1.0, "depth"), PairLabel(0, 1, 0.0, "depth")
 
@@ -181,8 +231,10 @@ def test_nothing_to_train_on_is_refused() -> None:
         ("nearer_by", 1.0, "nearer_by is 1.0, expected a ratio above 1"),
         ("layout_weight", 2.0, "layout_weight is 2.0, expected 0 to 1"),
         ("zoom", 0.0, r"zoom is 0.0, expected a share in \(0, 1\]"),
+        ("toytown_scenes", -1, "toytown_scenes is -1, expected at least 0"),
+        ("toytown_share", 1.0, "toytown_share is 1.0, expected 0 to below 1"),
     ],
 )
 def test_settings_out_of_range_are_refused(name: str, value: float, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        PairSettings(**{name: value})
+        PairSettings(**{name: value})  # type: ignore[arg-type]

@@ -159,6 +159,12 @@ def test_the_terms_of_the_classifier_are_balanced() -> None:
     assert objective.buffers["count"] == 1
 
 
+def test_what_is_measured_lies_where_the_networks_are_trained() -> None:
+    objective = SynthesisObjective(_generator(), None, PLAIN, device="meta")
+
+    assert {each.device.type for each in objective.buffers.values()} == {"meta"}
+
+
 def test_a_weight_of_zero_leaves_a_term_out() -> None:
     whole = SynthesisObjective(_generator(), None, ADVERSARIAL, _discriminator())
     plain = SynthesisObjective(_generator(), None, PLAIN, _discriminator())

@@ -16,7 +16,7 @@ from scenequilt.synthesis.composition import Composition, PixelState
 from scenequilt.synthesis.elision import ElisionSettings
 from scenequilt.synthesis.finish import NoFinish
 from scenequilt.synthesis.network import CanvasGenerator, CanvasGeneratorSettings
-from scenequilt.synthesis.sims_finish import REPAINTED, UNCHANGED, SimsFinish
+from scenequilt.synthesis.sims_finish import REPAINTED, UNCHANGED, SimsFinish, before_network
 from scenequilt.synthesis.stages import Bank, ComposeSettings
 
 MakeLayout = Callable[..., Layout]
@@ -41,7 +41,7 @@ def _composed(
 ) -> Composition:
     finish = SimsFinish(network, ELISION, **other)  # type: ignore[arg-type]
     if not transfer:
-        finish = replace(finish, transfer=None)
+        finish = replace(finish, before=before_network(transfer=None, blend="hard"))
     return compose(layout, bank, finish=finish, settings=SETTINGS)
 
 
@@ -136,8 +136,8 @@ def test_what_the_colour_transfer_moves_is_recoloured(
 ) -> None:
     """A style of its own light: the bank's other half, so that something has to move."""
     style = np.full((8, 8, 3), 235, np.uint8)
-    finish = SimsFinish(_network(), ELISION)
-    plain = replace(finish, transfer=None)
+    finish = SimsFinish(_network(), ELISION, before_network(blend="hard"))
+    plain = replace(finish, before=before_network(transfer=None, blend="hard"))
 
     moved, unmoved = (
         compose(layout, street_bank, finish=each, settings=SETTINGS, style=style)

@@ -111,7 +111,7 @@ def test_the_finish_is_loaded_as_it_was_trained(file: Path) -> None:
 
     assert isinstance(finish, SimsFinish)
     assert finish.elision == ElisionSettings(inner_band=0.03, outer_band=0.05)
-    assert (finish.elides, finish.transfer) == (False, None)
+    assert (finish.elides, finish.before.transfer) == (False, None)
     assert not finish.generator.training
     assert next(finish.generator.parameters()).dtype == inference_dtype()
 
@@ -150,7 +150,7 @@ def test_a_card_without_classes_is_refused(file: Path, tmp_path: Path) -> None:
     path = _with_card(file, tmp_path / "a.safetensors", taxonomy=None)
 
     with pytest.raises(CheckpointError, match=r"a\.safetensors: its card names no classes; train"):
-        load_finish(path, TOYTOWN_TAXONOMY, transfer=None)
+        load_finish(path, TOYTOWN_TAXONOMY)
 
 
 def test_a_card_without_bands_is_refused(file: Path, tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_card_without_bands_is_refused(file: Path, tmp_path: Path) -> None:
     with pytest.raises(
         CheckpointError, match=r"a\.safetensors: its card does not say which bands it was trained"
     ):
-        load_finish(path, TOYTOWN_TAXONOMY, transfer=None)
+        load_finish(path, TOYTOWN_TAXONOMY)
 
 
 def test_weights_of_another_network_are_refused_with_their_file(file: Path, tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_weights_of_another_network_are_refused_with_their_file(file: Path, tmp_
     with pytest.raises(
         CheckpointError, match=r"a\.safetensors: .* network 'cgnet', expected 'sims_synthesis'"
     ):
-        load_finish(path, TOYTOWN_TAXONOMY, transfer=None)
+        load_finish(path, TOYTOWN_TAXONOMY)
 
 
 def test_the_weights_of_a_finish_neither_align_nor_order(file: Path) -> None:
@@ -182,4 +182,4 @@ def test_a_damaged_file_is_refused(file: Path, tmp_path: Path) -> None:
     path.write_bytes(file.read_bytes()[:-100])
 
     with pytest.raises(CheckpointError, match=r"a\.safetensors: .* no whole safetensors file"):
-        load_finish(path, TOYTOWN_TAXONOMY, transfer=None)
+        load_finish(path, TOYTOWN_TAXONOMY)

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -138,3 +140,16 @@ def make_toy_job(
 def toy_job() -> ToyJob:
     """What makes jobs with linear networks."""
     return make_toy_job
+
+
+@pytest.fixture(scope="session")
+def read_board() -> Callable[[Path], Any]:
+    """What reads a folder as TensorBoard does."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    def read(folder: Path) -> EventAccumulator:
+        found = EventAccumulator(str(folder))
+        found.Reload()
+        return found
+
+    return read

@@ -1,36 +1,37 @@
 """What a training shows in TensorBoard."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from scenequilt.tools.training.board import Board
 
-
-def read(folder: Path) -> EventAccumulator:
-    found = EventAccumulator(str(folder))
-    found.Reload()
-    return found
+Read = Callable[[Path], Any]
 
 
-def test_numbers_are_written_by_their_path_and_all_else_left_out(tmp_path: Path) -> None:
+def test_numbers_are_written_by_their_path_and_all_else_left_out(
+    tmp_path: Path, read_board: Read
+) -> None:
     board = Board(tmp_path)
 
     board.figures(5, {"loss": 1.5, "mean_iou": {"value": 0.25}, "name": "x"}, "validation")
     board.sheet(5, np.zeros((4, 6, 3), np.uint8))
     board.close()
 
-    found = read(tmp_path)
+    found = read_board(tmp_path)
     assert found.Tags()["scalars"] == ["validation/loss", "validation/mean_iou/value"]
     assert [(each.step, each.value) for each in found.Scalars("validation/loss")] == [(5, 1.5)]
     (sheet,) = found.Images("sheet")
     assert (sheet.height, sheet.width) == (4, 6)
 
 
-def test_a_run_that_is_gone_on_with_hides_what_is_done_again(tmp_path: Path) -> None:
+def test_a_run_that_is_gone_on_with_hides_what_is_done_again(
+    tmp_path: Path, read_board: Read
+) -> None:
     first = Board(tmp_path)
     for step in (2, 4, 6):
         first.figures(step, {"loss": 1.0}, "training")
@@ -40,7 +41,7 @@ def test_a_run_that_is_gone_on_with_hides_what_is_done_again(tmp_path: Path) -> 
     second.figures(6, {"loss": 2.0}, "training")
     second.close()
 
-    scalars = read(tmp_path).Scalars("training/loss")
+    scalars = read_board(tmp_path).Scalars("training/loss")
     assert [(each.step, each.value) for each in scalars] == [(2, 1.0), (4, 1.0), (6, 2.0)]
 
 

@@ -1,6 +1,6 @@
 """Batches by number: who gets which, and where they are made."""
 
-import signal
+import threading
 from dataclasses import dataclass
 
 import pytest
@@ -54,30 +54,36 @@ def test_making_batches_leaves_the_global_generator_where_it_was() -> None:
     assert torch.equal(torch.rand(1), expected)
 
 
-def test_what_cannot_be_sent_to_workers_is_refused_by_name() -> None:
-    source = Counting()
-    source.open_file = open(__file__)  # type: ignore[attr-defined]  # noqa: SIM115
+class Opened:
+    """Batches behind a lock, which cannot be pickled."""
 
-    with (
-        source.open_file,
-        pytest.raises(ValueError, match="Counting cannot be sent .*workers must"),
-    ):  # type: ignore[attr-defined]
-        next(batches_of_steps(source, first_step=1, last_step=2, accumulate=1, workers=1))
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+    def batch(self, number: int) -> int:
+        return number
+
+
+def test_what_cannot_be_sent_to_workers_is_refused_by_name() -> None:
+    batches = batches_of_steps(Opened(), first_step=1, last_step=2, accumulate=1, workers=1)
+
+    with pytest.raises(ValueError, match="Opened cannot be sent to other processes .*workers must"):
+        next(batches)
 
 
 @pytest.mark.slow
 def test_batches_of_workers_are_those_made_here(pictures: InMemorySamples) -> None:
     changes = Augmentation(crop_hw=(32, 40), scale_range=(0.6, 1.8), color_jitter=1)
     source = SegmenterBatches(pictures, changes, batch_size=2, seed=7)
-    steps = {"first_step": 2, "last_step": 4, "accumulate": 2}
 
-    here = list(batches_of_steps(source, **steps))
-    there = list(batches_of_steps(source, **steps, workers=2))
+    here, there = (
+        list(batches_of_steps(source, first_step=2, last_step=4, accumulate=2, workers=workers))
+        for workers in (0, 2)
+    )
 
     assert len(there) == 3
     for one, other in zip(here, there, strict=True):
         assert all(torch.equal(a.images, b.images) for a, b in zip(one, other, strict=True))
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @dataclass(frozen=True)

@@ -123,15 +123,14 @@ def test_sheets_and_trials_come_as_often_as_asked_for_and_at_the_end(
     assert sheets == [sheet_path(out, 15), sheet_path(out, 20)]
 
 
-def test_tensorboard_and_the_log_hold_the_same(toy_job: Job, tmp_path: Path) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
+def test_tensorboard_and_the_log_hold_the_same(
+    toy_job: Job, tmp_path: Path, read_board: Callable[[Path], Any]
+) -> None:
     out = tmp_path / "a.safetensors"
 
     train_job(toy_job(), replace(SETTINGS, sheet_every=10), out, tensorboard=tmp_path / "board")
 
-    board = EventAccumulator(str(tmp_path / "board"))
-    board.Reload()
+    board = read_board(tmp_path / "board")
     logged = {e["step"]: e["figures"]["squared"] for e in read_log(log_path(out))[:-1]}
     shown = {each.step: each.value for each in board.Scalars("training/squared")}
     assert shown == pytest.approx(logged, abs=1e-5)

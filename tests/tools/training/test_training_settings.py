@@ -34,8 +34,6 @@ def test_what_decides_the_weights_leaves_out_how_they_are_watched() -> None:
 
 
 def test_two_processes_decide_as_twice_the_batches_do() -> None:
-    settings = {"batch_size": 4, "seed": 3}
+    two = TrainingSettings(seed=3, accumulate=3).deciding(processes=2)
 
-    two = TrainingSettings(**settings, accumulate=3).deciding(processes=2)
-
-    assert two == TrainingSettings(**settings, accumulate=6).deciding()
+    assert two == TrainingSettings(seed=3, accumulate=6).deciding()

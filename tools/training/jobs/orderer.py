@@ -27,6 +27,7 @@ from scenequilt.ordering.samples import (
     PairSettings,
     hash_of_pairs,
     read_pairs,
+    render_pairs,
 )
 from scenequilt.ordering.view import ViewSettings, view_pair
 from scenequilt.tools.settings import as_json, read_settings
@@ -113,8 +114,13 @@ def build_job(request: TrainingRequest) -> TrainingJob[PairBatch]:
         network = OrderNet(len(reader.taxonomy), network_settings, view)
     # Convolutions on the CPU are faster in this order of memory.
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    batches = PairSamples(pictures, view, pairs, batch_size=request.batch_size, seed=request.seed)
-    known: Counter[str] = Counter(label.truth for picture in pictures for label in picture.labels)
+    others = render_pairs(reader.taxonomy, pairs, request.seed) if pairs.toytown_scenes else []
+    batches = PairSamples(
+        pictures, view, pairs, batch_size=request.batch_size, seed=request.seed, others=others
+    )
+    known: Counter[str] = Counter(
+        label.truth for picture in (*pictures, *others) for label in picture.labels
+    )
     return TrainingJob(
         network=NETWORK,
         settings={
@@ -128,9 +134,10 @@ def build_job(request: TrainingRequest) -> TrainingJob[PairBatch]:
         data={
             **request.origin,
             "photographs": len(pictures),
+            "scenes": len(others),
             "pairs": len(batches),
             "pairs_by_truth": dict(sorted(known.items())),
-            "sha256": hash_of_pairs(pictures),
+            "sha256": hash_of_pairs([*pictures, *others]),
         },
         objective=PairObjective(network),
         batches=batches,
@@ -139,7 +146,8 @@ def build_job(request: TrainingRequest) -> TrainingJob[PairBatch]:
         report=JobReport(
             facts={"photographs": len(pictures), "pairs": len(batches), **known},
             lines={
-                "photographs": f"{len(pictures)} with pairs, of {len(request.training)}",
+                "photographs": f"{len(pictures)} with pairs, of {len(request.training)}"
+                + (f", and {len(others)} scenes of toytown" if others else ""),
                 "pairs": f"{len(batches)}: "
                 + ", ".join(f"{count} by {truth}" for truth, count in sorted(known.items())),
                 "validation": f"{len(held_out) or 'no'} photographs",

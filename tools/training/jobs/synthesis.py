@@ -144,7 +144,9 @@ def build_job(request: TrainingRequest) -> TrainingJob[SynthesisBatch]:
             "sha256": canvases.sha256,
             "classifier": None if perceptual is None else perceptual.network,
         },
-        objective=SynthesisObjective(network, perceptual, loss, discriminator),
+        objective=SynthesisObjective(
+            network, perceptual, loss, discriminator, device=request.device
+        ),
         batches=CanvasBatches(
             canvases,
             canvases.places(held_out=False),
