@@ -9,13 +9,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scenequilt.alignment.affine import Affine, compose, invert, transform
+from scenequilt.alignment.affine import Affine, compose, identity, invert, transform
 from scenequilt.alignment.aligner import ClosedFormAligner
 from scenequilt.alignment.fit import fit_frame
 from scenequilt.alignment.network import AlignmentNet
 from scenequilt.alignment.view import View
 from scenequilt.alignment.warp import WarpedSegment, warp_mask
 from scenequilt.memory_bank.segment import Box, Candidate, PlacedSegment, Query, Segment
+
+_SHARES = (1.0, 0.6, 0.3)
+"""Of the network's change that are tried. It knows the direction better than the distance: with
+the whole alone half as many answers help."""
 
 _LEAST_DETERMINANT = 0.05
 """Of the network's map on the view; below it the segment would be spread over everything."""
@@ -25,9 +29,9 @@ class LearnedAligner:
     """Places segments as the closed form does, then asks a network what to correct.
 
     The network sees query and placed segment, and answers with an affine map on its view. The
-    closed form's map after that one is brought within the limits. It is kept where the IoU with the
-    query rises by min_gain and, for stuff, what the closed form rates by does not fall; else what
-    the closed form placed is returned.
+    closed form's map after that one, or after a part of the way to it, is brought within the
+    limits. The best is kept where the IoU with the query rises by min_gain and, for stuff, what the
+    closed form rates by does not fall; else what the closed form placed is returned.
 
     Args:
         network: Copied, to be run in dtype; device is the network's.
@@ -137,12 +141,27 @@ class LearnedAligner:
     def _corrected(
         self, query: Query, placed: PlacedSegment, view: View, theta: Affine
     ) -> PlacedSegment:
-        determinant = theta[0, 0] * theta[1, 1] - theta[0, 1] * theta[1, 0]
-        if not (np.isfinite(theta).all() and determinant > _LEAST_DETERMINANT):
+        """Return the best of some shares of the way to the network's map, or what was placed."""
+        if not np.isfinite(theta).all():
             return placed
+        best = placed
+        least_iou = placed.iou + self._min_gain
+        for share in _SHARES:
+            attempt = self._attempt(
+                query, placed, view.in_layout(identity() + share * (theta - identity()))
+            )
+            if attempt is not None and attempt.iou >= max(least_iou, best.iou):
+                best = attempt
+        return best
+
+    def _attempt(
+        self, query: Query, placed: PlacedSegment, placed_from_target: Affine
+    ) -> PlacedSegment | None:
+        """Return the segment after a further map of the layout, None where it is no good."""
+        if np.linalg.det(placed_from_target[:, :2]) < _LEAST_DETERMINANT:
+            return None
         segment, size_hw = placed.segment, query.layout.size_hw
-        # What is wanted at a point of the layout was placed at another one, and read from there.
-        source_from_target = compose(placed.source_from_target, view.in_layout(theta))
+        source_from_target = compose(placed.source_from_target, placed_from_target)
         frame = fit_frame(size_hw, segment.source_size_hw)
         limits = self._closed.limits.of(query.layout.taxonomy.classes[query.class_id])
         top, left, bottom, right = query.region.box
@@ -152,15 +171,12 @@ class LearnedAligner:
         try:
             box, mask = warp_mask(segment.mask, segment.crop_box, source_from_target, size_hw)
         except ValueError:  # moved out of the layout
-            return placed
-        after = _Areas.of(query, box, mask)
-        if after.iou < placed.iou + self._min_gain:
-            return placed
+            return None
+        areas = _Areas.of(query, box, mask)
         if not query.is_thing:
-            before = _Areas.of(query, placed.box, placed.mask)
             cost = self._closed.stuff_excess
-            if after.rating(cost) < before.rating(cost):
-                return placed
+            if areas.rating(cost) < _Areas.of(query, placed.box, placed.mask).rating(cost):
+                return None
         return WarpedSegment(
             placed.query_id,
             segment,
@@ -169,7 +185,7 @@ class LearnedAligner:
             box,
             None,
             mask,
-            after.iou,
+            areas.iou,
         )
 
 

@@ -18,7 +18,7 @@ LEARNED = {
     "scenequilt.synthesis": "discriminator interface losses network objective refinement samples "
     "sims_finish",
     "scenequilt.synthesis.completion": "network objective samples",
-    "scenequilt.tools.benchmarks": "ordering",
+    "scenequilt.tools.benchmarks": "ordering synthesis",
 }
 """Modules of the learned stages, which need PyTorch; the closed path imports none of them."""
 

@@ -29,10 +29,13 @@ def test_commands_run_as_written(tmp_path: Path) -> None:
     script = script.replace("source .venv/bin/activate\n", "")
     script = script.replace("scenequilt inspect $DATA", "DATA=town\nscenequilt inspect $DATA", 1)
 
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+
     done = run_shell(script, tmp_path)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "pictures" / "index.html").is_file()
+    assert len(list((tmp_path / "painted").glob("*/02/image.png"))) >= 3
     assert len(list((tmp_path / "pictures").glob("*/02/image.png"))) >= 3
 
 

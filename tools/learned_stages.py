@@ -122,6 +122,10 @@ def load_stages(
                 f"the learned stage {stage!r} needs {FILES[stage]}, and no weights were given; "
                 "name their folder with --weights, or run the closed form"
             )
+    if choices.learned:
+        from scenequilt.tools.evaluation.allocator import keep_freed_buffers
+
+        keep_freed_buffers()
     transfer = TransferSettings() if choices.color_transfer else None
     finish: Finish = NoFinish()
     if choices.finish == "closed":

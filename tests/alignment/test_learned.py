@@ -89,6 +89,14 @@ def assert_traceable(placed: PlacedSegment) -> None:
     np.testing.assert_array_equal(patch.color, placed.color)
 
 
+def cover(query: Query, placed: PlacedSegment) -> float:
+    """Return the share of a query that a placed mask covers."""
+    where = np.zeros(SIZE_HW, bool)
+    where[placed.box[0] : placed.box[2], placed.box[1] : placed.box[3]] = placed.mask
+    top, left, bottom, right = query.region.box
+    return float(where[top:bottom, left:right][query.region.mask].mean())
+
+
 def test_a_network_that_changes_nothing_leaves_the_closed_form_its_say() -> None:
     closed = ClosedFormAligner().place(QUERY, SEGMENT, CANDIDATE)
 
@@ -156,6 +164,16 @@ def test_an_answer_that_is_no_good_is_not_heeded(theta: list[list[float]], why: 
     assert placed is before, why
 
 
+def test_part_of_an_answer_that_goes_too_far_is_taken() -> None:
+    """Asked for is a shift by 8, answered one by 25: three tenths of it is the best share."""
+    before = LEFT_THERE.place(QUERY, SEGMENT, CANDIDATE)
+    network = answering([[1, 0, -25 / 40], [0, 1, 0]])
+
+    (placed,) = LearnedAligner(network, LEFT_THERE).refine([QUERY], [before])
+
+    np.testing.assert_allclose(placed.source_from_target, translation(-7.5, 0), atol=1e-5)
+
+
 def test_a_gain_counts_from_min_gain_on() -> None:
     before = LEFT_THERE.place(QUERY, SEGMENT, CANDIDATE)
     network = answering([[1, 0, -1 / 40], [0, 1, 0]])  # one pixel: 23 of 37 shared, a gain of 0.043
@@ -168,7 +186,7 @@ def test_a_gain_counts_from_min_gain_on() -> None:
 
 
 def test_stuff_is_not_uncovered_for_the_sake_of_the_iou() -> None:
-    """A road that overflows: shrunk, it loses more cover than the closed form would give for it."""
+    """A road that overflows is shrunk as far as it still covers, a thing until it fits best."""
     limits = PlacementLimits(3, 3, 3, 10)
     closed = ClosedFormAligner(
         LimitsByKind(limits, limits, limits), allow_flip=False, min_gain=0.999, stuff_excess=0.02
@@ -183,8 +201,9 @@ def test_stuff_is_not_uncovered_for_the_sake_of_the_iou() -> None:
     (thing,) = LearnedAligner(shrunk, closed).refine([as_a_thing], [before])
 
     assert before.iou == pytest.approx(1 / 3)
-    assert placed is before
-    assert thing.iou > 0.7
+    assert thing.iou > placed.iou > 0.7
+    assert cover(query, thing) < 0.95
+    assert cover(query, placed) == 1
 
 
 def test_a_learned_answer_stays_within_the_limits() -> None:

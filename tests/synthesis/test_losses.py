@@ -201,8 +201,8 @@ def test_a_balance_that_goes_on_from_its_buffers_is_the_one_it_would_have_been()
     for name, value in unbroken.buffers.items():
         resumed.buffers[name].copy_(value)
 
-    for value in (3.0, 4.0, 5.0):
-        assert unbroken.weighted(_terms(1, value)) == resumed.weighted(_terms(1, value))
+    for later in (3.0, 4.0, 5.0):
+        assert unbroken.weighted(_terms(1, later)) == resumed.weighted(_terms(1, later))
 
 
 def test_a_weight_is_no_part_of_the_gradient() -> None:

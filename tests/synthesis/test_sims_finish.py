@@ -14,7 +14,7 @@ from scenequilt.memory_bank.taxonomy import VOID
 from scenequilt.synthesis.compose import compose
 from scenequilt.synthesis.composition import Composition, PixelState
 from scenequilt.synthesis.elision import ElisionSettings
-from scenequilt.synthesis.finish import NoFinish
+from scenequilt.synthesis.finish import ClosedFinish, NoFinish
 from scenequilt.synthesis.network import CanvasGenerator, CanvasGeneratorSettings
 from scenequilt.synthesis.sims_finish import REPAINTED, UNCHANGED, SimsFinish, before_network
 from scenequilt.synthesis.stages import Bank, ComposeSettings
@@ -36,12 +36,19 @@ def _network(*, brighter: float = 0, draw: bool = False) -> CanvasGenerator:
     return network
 
 
+PLAIN = before_network(transfer=None, blend="hard")
+"""Leaves the canvas as it is."""
+
+
 def _composed(
-    layout: Layout, bank: Bank, network: CanvasGenerator, *, transfer: bool = False, **other: bool
+    layout: Layout,
+    bank: Bank,
+    network: CanvasGenerator,
+    *,
+    before: ClosedFinish = PLAIN,
+    elides: bool = True,
 ) -> Composition:
-    finish = SimsFinish(network, ELISION, **other)  # type: ignore[arg-type]
-    if not transfer:
-        finish = replace(finish, before=before_network(transfer=None, blend="hard"))
+    finish = SimsFinish(network, ELISION, before, elides)
     return compose(layout, bank, finish=finish, settings=SETTINGS)
 
 
@@ -93,7 +100,7 @@ def test_what_was_open_or_elided_is_synthesised(
 def test_a_copied_pixel_has_the_bytes_of_its_segment(
     layout: Layout, street_bank: Bank, canvas: Composition
 ) -> None:
-    made = _composed(layout, street_bank, _network(draw=True), transfer=True)
+    made = _composed(layout, street_bank, _network(draw=True), before=before_network())
 
     copied = made.state == PixelState.COPIED
     assert np.array_equal(made.image[copied], canvas.image[copied])
@@ -131,22 +138,44 @@ def test_how_far_a_pixel_goes_decides_what_it_is(
     assert (made.image[dark].astype(int) - canvas.image[dark] == step).all()
 
 
-def test_what_the_colour_transfer_moves_is_recoloured(
-    layout: Layout, street_bank: Bank, canvas: Composition
-) -> None:
-    """A style of its own light: the bank's other half, so that something has to move."""
+def test_what_the_colour_transfer_moves_is_recoloured(layout: Layout, street_bank: Bank) -> None:
+    """In the style of a white photograph, so that something has to move."""
     style = np.full((8, 8, 3), 235, np.uint8)
-    finish = SimsFinish(_network(), ELISION, before_network(blend="hard"))
-    plain = replace(finish, before=before_network(transfer=None, blend="hard"))
+    moving = before_network(blend="hard")
 
     moved, unmoved = (
-        compose(layout, street_bank, finish=each, settings=SETTINGS, style=style)
-        for each in (finish, plain)
+        compose(
+            layout,
+            street_bank,
+            finish=SimsFinish(_network(), ELISION, before),
+            settings=SETTINGS,
+            style=style,
+        )
+        for before in (moving, PLAIN)
     )
 
     changed = ~_touched(moved) & (moved.image != unmoved.image).any(axis=2)
     assert changed.any()
     assert (moved.state[changed] == PixelState.RECOLOURED).all()
+
+
+@pytest.mark.parametrize(
+    ("brighter", "kept"), [(UNCHANGED, True), (REPAINTED, True), (REPAINTED + 1, False)]
+)
+def test_what_was_blended_before_stays_so_until_it_is_painted_anew(
+    layout: Layout, street_bank: Bank, brighter: int, kept: bool
+) -> None:
+    """With nothing elided, or nothing would be left of what is mixed across seams."""
+    before = before_network(transfer=None, blend="feathered")
+    mixed = compose(layout, street_bank, finish=before, settings=SETTINGS)
+
+    made = _composed(layout, street_bank, _network(brighter=brighter), before=before, elides=False)
+
+    blended = mixed.state == PixelState.BLENDED
+    blended &= mixed.image.max(axis=2) < 255 - brighter
+    assert blended.any()
+    expected = PixelState.BLENDED if kept else PixelState.SYNTHESISED
+    assert (made.state[blended] == expected).all()
 
 
 def test_no_elision_lets_the_network_see_all_that_is_covered(
@@ -188,7 +217,8 @@ def test_a_finish_changes_no_owner_and_covers_no_more(
 
 def test_the_same_seed_gives_the_same_bytes(layout: Layout, street_bank: Bank) -> None:
     first, second = (
-        _composed(layout, street_bank, _network(draw=True), transfer=True) for _ in range(2)
+        _composed(layout, street_bank, _network(draw=True), before=before_network())
+        for _ in range(2)
     )
 
     assert first.image.tobytes() == second.image.tobytes()

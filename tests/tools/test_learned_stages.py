@@ -105,7 +105,7 @@ def test_a_learned_stage_needs_weights(choices: ComposeChoices, stage: str) -> N
 
 
 def test_the_finish_is_loaded_as_it_was_trained(file: Path) -> None:
-    choices = ComposeChoices(finish="sims", elision=False, color_transfer=False)
+    choices = ComposeChoices(finish="sims", elision=False, color_transfer=False, blend="hard")
 
     finish = load_stages(choices, {"finish": file}, TOYTOWN_TAXONOMY).finish
 

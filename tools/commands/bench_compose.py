@@ -46,6 +46,11 @@ def add_compose_benchmark(benchmarks: "Commands") -> None:
         "--work", type=Path, metavar="DIR",
         help="folder for the bank, which must not be there yet and stays (default: a temporary one)",
     )  # fmt: skip
+    parser.add_argument(
+        "--weights", type=Path, metavar="DIR",
+        help="finish by the synthesis network of this folder, and time the full-width network of "
+        "the paper beside, its weights drawn at random, both tuned alike",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.set_defaults(run=run_compose_benchmark)
 
@@ -54,6 +59,7 @@ def run_compose_benchmark(args: argparse.Namespace) -> Outcome:
     """Run the benchmark.
 
     Raises:
+        CheckpointError: If the weights are not there, or of other classes.
         DatasetError: If the dataset cannot be read or has no such sequence.
         ValueError: If a number is negative.
     """
@@ -69,6 +75,15 @@ def run_compose_benchmark(args: argparse.Namespace) -> Outcome:
             f"--workers is {args.workers}, expected at least 1"
         )
     reader = open_dataset(args.dataset, args.reader)
+    finish, references = None, None
+    if args.weights is not None:
+        from scenequilt.tools.benchmarks.synthesis import full_width_network
+        from scenequilt.tools.evaluation.allocator import keep_freed_buffers
+        from scenequilt.tools.learned_stages import StageWeights, load_finish
+
+        keep_freed_buffers()
+        finish = load_finish(StageWeights(args.weights).path("finish"), reader.taxonomy)
+        references = {"SIMS synthesis at full width": full_width_network(len(reader.taxonomy))}
     with tempfile.TemporaryDirectory() as temporary:
         figures = measure_compose(
             reader,
@@ -78,6 +93,8 @@ def run_compose_benchmark(args: argparse.Namespace) -> Outcome:
             pictures=args.pictures,
             workers=args.workers,
             size_hw=args.size,
+            finish=finish,
+            references=references,
             progress=lambda text: print(text, file=sys.stderr, flush=True),
         )
     return Outcome(json.dumps(figures.as_json(), indent=1) if args.json else figures.as_text())
