@@ -24,6 +24,9 @@ caller said so.
 LAYOUT_SOURCES: frozenset[Source] = frozenset(["class", "ground", "depth", "enclosure"])
 """The sources that look at the layout, and can be left out."""
 
+OUTLINE_SOURCES: tuple[Source, ...] = ("class", "ground", "enclosure")
+"""Those that need no depth, in the order in which a network weighs them."""
+
 NOT_STANDING_NAMES = frozenset(
     [
         "window",
@@ -150,18 +153,24 @@ class LayoutEvidence:
 
     def between(self, first_id: int, second_id: int) -> tuple[Evidence, ...]:
         """Return what speaks for the first query being in front of the second, or against it."""
-        first, second = self._views[first_id], self._views[second_id]
-        logits: dict[Source, float] = {
-            "class": self._class_logit(first, second),
-            "ground": _ground_logit(first, second),
-            "depth": _depth_logit(first, second) if "depth" in self._sources else 0.0,
-            "enclosure": _enclosure_logit(first, second) if "enclosure" in self._sources else 0.0,
-        }
+        logits = self.logits(first_id, second_id)
         return tuple(
-            Evidence(source, _sigmoid(logit))
-            for source, logit in logits.items()
-            if source in self._sources and logit != 0
+            Evidence(source, _sigmoid(logit)) for source, logit in logits.items() if logit != 0
         )
+
+    def logits(self, first_id: int, second_id: int) -> dict[Source, float]:
+        """Return the same as log odds, by source; 0 from a source that says nothing."""
+        first, second = self._views[first_id], self._views[second_id]
+        found: dict[Source, float] = {}
+        if "class" in self._sources:
+            found["class"] = self._class_logit(first, second)
+        if "ground" in self._sources:
+            found["ground"] = _ground_logit(first, second)
+        if "depth" in self._sources:
+            found["depth"] = _depth_logit(first, second)
+        if "enclosure" in self._sources:
+            found["enclosure"] = _enclosure_logit(first, second)
+        return found
 
     def log_depth_ratio(self, first_id: int, second_id: int) -> float | None:
         """Return how much farther the second query is than the first, as log(second / first).

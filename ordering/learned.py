@@ -1,7 +1,7 @@
 """LearnedOrderer: who occludes whom, by a trained network."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -12,14 +12,15 @@ from scenequilt.memory_bank.layout import Layout
 from scenequilt.memory_bank.segment import Box, PlacedSegment, Query
 from scenequilt.memory_bank.taxonomy import Taxonomy
 from scenequilt.ordering.class_order import class_ranks
-from scenequilt.ordering.evidence import Evidence, LayoutEvidence, Source
-from scenequilt.ordering.network import OrderNet
-from scenequilt.ordering.orderer import (
-    FixedPair,
-    Order,
-    put_in_order,
-    refuse_unknown_sources,
+from scenequilt.ordering.evidence import (
+    LAYOUT_SOURCES,
+    OUTLINE_SOURCES,
+    Evidence,
+    LayoutEvidence,
+    Source,
 )
+from scenequilt.ordering.network import OrderNet
+from scenequilt.ordering.orderer import FixedPair, Order, put_in_order
 from scenequilt.ordering.samples import stack_views
 from scenequilt.ordering.view import RegionMap, map_regions, view_pair
 
@@ -28,15 +29,15 @@ _LOGIT_CAP = 8.0
 
 _PAIRS_AT_ONCE = 64
 
-UNSEEN: frozenset[Source] = frozenset(["depth"])
-"""What the network cannot see; the other sources look at what it looks at."""
-
 _Region = tuple[int, int, Box, int]
-_Said = dict[tuple[_Region, _Region], Evidence]
+_Said = dict[tuple[_Region, _Region], float]
 
 
 class LearnedOrderer:
     """Sorts placed segments by what a trained network says about the pairs that overlap.
+
+    The network corrects the closed form, and the evidence of an edge says so: class, ground and
+    enclosure as it weighs them, its own word beside them, and depth, which it does not see.
 
     It looks at the queries, as the closed form does. What it said of a layout is remembered as long
     as the layout is there, so that another choice of segments asks only about new pairs.
@@ -44,37 +45,25 @@ class LearnedOrderer:
     Args:
         network: Trained; it stays on its device.
         taxonomy: The classes it was trained on.
-        ranks: (K,) in [0, 1], painting rank of each class, for segments that do not overlap; by the
-            classes' names where None.
-        sources: Which of class, ground, depth and enclosure speak beside the network, as
-            independent of it.
+        depth: Heed the layout's depth where there is one.
 
     Attributes:
         network: In evaluation mode.
 
     Raises:
-        ValueError: If the network has another number of classes, or a source does not look at the
-            layout.
+        ValueError: If the network has another number of classes.
     """
 
-    def __init__(
-        self,
-        network: OrderNet,
-        taxonomy: Taxonomy,
-        *,
-        ranks: NDArray[np.float64] | None = None,
-        sources: Collection[Source] = UNSEEN,
-    ) -> None:
+    def __init__(self, network: OrderNet, taxonomy: Taxonomy, *, depth: bool = True) -> None:
         if network.classes != len(taxonomy):
             raise ValueError(
                 f"the network knows {network.classes} classes, but taxonomy {taxonomy.name!r} has "
                 f"{len(taxonomy)}; give the classes it was trained on"
             )
-        refuse_unknown_sources(sources)
         self.network = network.eval()
         self._names = [entry.name for entry in taxonomy.classes]
-        self._ranks = class_ranks(taxonomy) if ranks is None else ranks
-        self._sources = frozenset(sources)
+        self._ranks = class_ranks(taxonomy)
+        self._sources = LAYOUT_SOURCES if depth else frozenset(OUTLINE_SOURCES)
         self._said: WeakKeyDictionary[Layout, _Said] = WeakKeyDictionary()
 
     def sort(
@@ -92,32 +81,41 @@ class LearnedOrderer:
         """
         if queries and not self.knows(queries[0].layout.taxonomy):
             raise ValueError(self._other_classes(queries[0].layout.taxonomy))
-        beside = LayoutEvidence(queries, self._ranks, self._sources)
+        closed = LayoutEvidence(queries, self._ranks, self._sources)
+        weights = {
+            source: float(weight)
+            for source, weight in zip(
+                OUTLINE_SOURCES, self.network.outline_weight.detach(), strict=True
+            )
+        }
+        temperature = float(self.network.temperature)
 
         def judge(pairs: Sequence[tuple[Query, Query]]) -> list[tuple[Evidence, ...]]:
-            return [
-                (said, *beside.between(first.query_id, second.query_id))
-                for said, (first, second) in zip(self._ask(pairs, queries), pairs, strict=True)
-            ]
+            judged = []
+            for correction, (first, second) in zip(self._ask(pairs, queries), pairs, strict=True):
+                logits: dict[Source, float] = {"network": correction / temperature}
+                for source, logit in closed.logits(first.query_id, second.query_id).items():
+                    # Depth is measured, not learned: what it says is taken as it is.
+                    scale = weights[source] / temperature if source in weights else 1.0
+                    logits[source] = scale * logit
+                judged.append(_in_evidence(logits))
+            return judged
 
         return put_in_order(placed, queries, judge, self._ranks, fixed=fixed)
 
-    def _ask(
-        self, pairs: Sequence[tuple[Query, Query]], queries: Sequence[Query]
-    ) -> list[Evidence]:
+    def _ask(self, pairs: Sequence[tuple[Query, Query]], queries: Sequence[Query]) -> list[float]:
         said = self._said.setdefault(queries[0].layout, {})
         keys = [(_region_of(first), _region_of(second)) for first, second in pairs]
         unknown = [place for place, key in enumerate(keys) if key not in said]
         if unknown:
-            logits = ask_network(
+            corrections = ask_network(
                 self.network,
                 map_regions(queries),
                 [(pairs[place][0].query_id, pairs[place][1].query_id) for place in unknown],
             )
             # Rounded, since the last bits depend on which other pairs were asked about.
-            logits = (logits / float(self.network.temperature)).round(3)
-            for place, logit in zip(unknown, logits.clip(-_LOGIT_CAP, _LOGIT_CAP), strict=True):
-                said[keys[place]] = Evidence("network", 1 / (1 + math.exp(-logit)))
+            for place, correction in zip(unknown, corrections.round(3).tolist(), strict=True):
+                said[keys[place]] = correction
         return [said[key] for key in keys]
 
     def knows(self, taxonomy: Taxonomy) -> bool:
@@ -134,13 +132,9 @@ class LearnedOrderer:
 
 
 def ask_network(
-    network: OrderNet,
-    region_map: RegionMap,
-    pairs: Sequence[tuple[int, int]],
+    network: OrderNet, region_map: RegionMap, pairs: Sequence[tuple[int, int]]
 ) -> NDArray[np.float64]:
-    """Return the antisymmetric logits (N,) that the first of each pair is in front.
-
-    They are not divided by the network's temperature.
+    """Return the network's corrections (N,) of the log odds that the first of a pair is in front.
 
     Args:
         network: In evaluation mode; asked on its device, at most 64 pairs at once.
@@ -148,18 +142,24 @@ def ask_network(
         pairs: N pairs of query ids.
     """
     device = next(network.parameters()).device
-    logits = [np.zeros(0)]
+    corrections = [np.zeros(0)]
     for start in range(0, len(pairs), _PAIRS_AT_ONCE):
         views = [
             view_pair(region_map, first, second, network.view)
             for first, second in pairs[start : start + _PAIRS_AT_ONCE]
         ]
         with torch.inference_mode():
-            answers = network.antisymmetric_logit(
-                *(tensor.to(device) for tensor in stack_views(views))
-            )
-        logits.append(answers.double().cpu().numpy())
-    return np.concatenate(logits)
+            answers = network.correction(*(tensor.to(device) for tensor in stack_views(views)))
+        corrections.append(answers.double().cpu().numpy())
+    return np.concatenate(corrections)
+
+
+def _in_evidence(logits: Mapping[Source, float]) -> tuple[Evidence, ...]:
+    return tuple(
+        Evidence(source, 1 / (1 + math.exp(-min(max(logit, -_LOGIT_CAP), _LOGIT_CAP))))
+        for source, logit in logits.items()
+        if logit != 0
+    )
 
 
 def _region_of(query: Query) -> _Region:

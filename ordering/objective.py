@@ -41,7 +41,10 @@ class PairObjective:
         """
         if part != "network":
             raise ValueError(f'no part {part!r}; there is "network"')
-        logits = self._network.antisymmetric_logit(batch.masks, batch.label_map, batch.places)
+        correction = self._network.correction(
+            batch.masks, batch.label_map, batch.places, batch.extents
+        )
+        logits = self._network.weighed(correction, batch.outline_logits)
         losses = F.binary_cross_entropy_with_logits(
             logits.float(), batch.in_front, reduction="none"
         )

@@ -94,7 +94,11 @@ class ClosedFormOrderer:
         Raises:
             ValueError: If a source is none of these, or a rank lies outside of [0, 1].
         """
-        refuse_unknown_sources(sources)
+        unknown = set(sources) - LAYOUT_SOURCES
+        if unknown:
+            raise ValueError(
+                f"no source {min(unknown)!r}; there are {', '.join(sorted(LAYOUT_SOURCES))}"
+            )
         if ranks is not None and not ((ranks >= 0) & (ranks <= 1)).all():
             raise ValueError(f"ranks must lie in [0, 1], got {ranks.min()} to {ranks.max()}")
         self._ranks = ranks
@@ -182,19 +186,6 @@ def put_in_order(
         tuple(edges[index] for index in kept),
         tuple(edges[index] for index in broken),
     )
-
-
-def refuse_unknown_sources(sources: Collection[Source]) -> None:
-    """Refuse sources that do not look at the layout.
-
-    Raises:
-        ValueError: If a source is none of LAYOUT_SOURCES.
-    """
-    unknown = set(sources) - LAYOUT_SOURCES
-    if unknown:
-        raise ValueError(
-            f"no source {min(unknown)!r}; there are {', '.join(sorted(LAYOUT_SOURCES))}"
-        )
 
 
 def _judged_edges(

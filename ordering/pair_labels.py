@@ -13,7 +13,7 @@ from scenequilt.memory_bank.errors import DatasetError
 from scenequilt.memory_bank.segment import Query
 from scenequilt.memory_bank.taxonomy import GROUND_NAMES
 from scenequilt.ordering.class_order import class_ranks
-from scenequilt.ordering.evidence import Evidence, LayoutEvidence
+from scenequilt.ordering.evidence import OUTLINE_SOURCES, LayoutEvidence
 from scenequilt.ordering.junctions import count_junctions
 from scenequilt.ordering.view import map_regions
 
@@ -46,6 +46,8 @@ class PairLabel:
         truth: How it is known.
         log_depth_ratio: log of the second's depth over the first's along their border, 0 where it
             is not known.
+        outline_logits: What the closed form says by each of evidence.OUTLINE_SOURCES: log odds that
+            the first is in front.
     """
 
     first: int
@@ -53,6 +55,7 @@ class PairLabel:
     first_in_front: float
     truth: Truth
     log_depth_ratio: float = 0.0
+    outline_logits: tuple[float, ...] = (0.0,) * len(OUTLINE_SOURCES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +84,8 @@ class Neighbours:
         by_rule: Whether the first is in front because the second is sky, or a ground that a thing
             stands on; None where neither is the case.
         log_depth_ratio: log of the second's depth over the first's where they meet, or None.
-        shape_logit: Log odds that the first is in front by ground contact, enclosure, T-junctions.
-        name_logit: The same by the usual order of classes of these names.
+        outline_logits: Log odds that the first is in front, by each of evidence.OUTLINE_SOURCES.
+        junction_logit: The same by T-junctions.
     """
 
     first: int
@@ -92,8 +95,18 @@ class Neighbours:
     painted_later: bool | None
     by_rule: bool | None
     log_depth_ratio: float | None
-    shape_logit: float
-    name_logit: float
+    outline_logits: tuple[float, ...]
+    junction_logit: float
+
+    @property
+    def name_logit(self) -> float:
+        """Log odds by the usual order of classes of these names."""
+        return self.outline_logits[OUTLINE_SOURCES.index("class")]
+
+    @property
+    def shape_logit(self) -> float:
+        """Log odds by ground contact, enclosure and T-junctions."""
+        return sum(self.outline_logits) - self.name_logit + self.junction_logit
 
 
 def find_neighbours(
@@ -108,14 +121,13 @@ def find_neighbours(
     if not queries:
         return []
     ranks = class_ranks(queries[0].layout.taxonomy)
-    by_shape = LayoutEvidence(queries, ranks, ["ground", "enclosure"])
-    by_name = LayoutEvidence(queries, ranks, ["class"])
+    evidence = LayoutEvidence(queries, ranks, OUTLINE_SOURCES)
     junctions = count_junctions(map_regions(queries).regions)
     places = [_places_of(query, painted) for query in queries]
     found = []
     for first in range(len(queries)):
         for second in range(first + 1, len(queries)):
-            if not by_shape.are_near(first, second):
+            if not evidence.are_near(first, second):
                 continue
             votes = _PER_JUNCTION * (junctions[first, second] - junctions[second, first])
             found.append(
@@ -126,9 +138,9 @@ def find_neighbours(
                     queries[second].class_id,
                     _painted_later(places[first], places[second]),
                     _by_rule(queries[first], queries[second]),
-                    by_shape.log_depth_ratio(first, second),
-                    _logit_of(by_shape.between(first, second)) + _capped(votes, _JUNCTION_CAP),
-                    _logit_of(by_name.between(first, second)),
+                    evidence.log_depth_ratio(first, second),
+                    tuple(evidence.logits(first, second).values()),
+                    _capped(votes, _JUNCTION_CAP),
                 )
             )
     return found
@@ -210,7 +222,9 @@ def label_pairs(
             in_front, truth = _sigmoid(pair.shape_logit + statistics.logit(pair)), "layout"
         else:
             continue
-        labels.append(PairLabel(pair.first, pair.second, in_front, truth, log_ratio))
+        labels.append(
+            PairLabel(pair.first, pair.second, in_front, truth, log_ratio, pair.outline_logits)
+        )
     return labels
 
 
@@ -273,10 +287,6 @@ def _by_rule(first: Query, second: Query) -> bool | None:
         if surface.known_as(GROUND_NAMES):
             return entries[0].kind == "thing"
     return None
-
-
-def _logit_of(evidence: Sequence[Evidence]) -> float:
-    return sum(math.log(each.probability / (1 - each.probability)) for each in evidence)
 
 
 def _capped(logit: float, cap: float) -> float:

@@ -105,6 +105,8 @@ class PairBatch:
         masks: (B, 2, H, W) bool, first and second.
         label_map: (B, H, W) uint8 class ids, 255 = void.
         places: (B, 2, H, W) float32 in [-1, 1], x and y in the picture.
+        extents: (B, 2, 5) float32, see view.PairView.
+        outline_logits: (B, S) float32, what the closed form says by each of S sources.
         in_front: (B,) float32, 1 where the first is in front, 0 where not; between them where only
             a probability is known.
         weight: (B,) float32, what each pair counts.
@@ -113,6 +115,8 @@ class PairBatch:
     masks: Tensor
     label_map: Tensor
     places: Tensor
+    extents: Tensor
+    outline_logits: Tensor
     in_front: Tensor
     weight: Tensor
 
@@ -246,7 +250,7 @@ def _labelled(
         nearer_by=settings.nearer_by,
     )
     region_map = looked.region_map or RegionMap(
-        np.zeros((1, 1), np.uint8), np.full((1, 1), -1, np.int16), {}
+        np.zeros((1, 1), np.uint8), np.full((1, 1), -1, np.int16), {}, {}
     )
     boxes = region_map.boxes
     kept = tuple(pair for pair in labels if pair.first in boxes and pair.second in boxes)
@@ -294,7 +298,7 @@ class PairSamples:
     def batch(self, number: int) -> PairBatch:
         """Return the batch of a number, from 1."""
         random = np.random.default_rng([self._seed, number])
-        views, in_front, weights = [], [], []
+        views, logits, in_front, weights = [], [], [], []
         for _ in range(self._batch_size):
             share = self._settings.toytown_share if self._other_pairs else 0
             pairs = self._other_pairs if random.random() < share else self._pairs
@@ -309,24 +313,24 @@ class PairSamples:
                     zoom=self._settings.zoom,
                 )
             )
+            logits.append(label.outline_logits)
             in_front.append(label.first_in_front)
             weights.append(self._settings.layout_weight if label.truth == "layout" else 1.0)
-        masks, label_map, places = stack_views(views)
         return PairBatch(
-            masks,
-            label_map,
-            places,
+            *stack_views(views),
+            torch.tensor(logits, dtype=torch.float32),
             torch.tensor(in_front, dtype=torch.float32),
             torch.tensor(weights, dtype=torch.float32),
         )
 
 
-def stack_views(views: Sequence[PairView]) -> tuple[Tensor, Tensor, Tensor]:
-    """Return masks (B, 2, H, W) bool, label maps (B, H, W) uint8 and places (B, 2, H, W) float32."""
+def stack_views(views: Sequence[PairView]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return masks, label maps, places and extents as tensors, as OrderNet takes them."""
     return (
         torch.from_numpy(np.stack([view.masks for view in views])),
         torch.from_numpy(np.stack([view.label_map for view in views])),
         torch.from_numpy(np.stack([view.places for view in views])),
+        torch.from_numpy(np.stack([view.extents for view in views])),
     )
 
 
@@ -356,10 +360,11 @@ def _reduced(region_map: RegionMap) -> RegionMap:
         ((np.arange(columns) + 0.5) * width / columns).astype(np.intp),
     )
     regions = region_map.regions[grid]
-    boxes = {}
+    boxes, areas_px = {}, {}
     for number in region_map.boxes:
         found = regions == number
         rows, along = np.flatnonzero(found.any(axis=1)), np.flatnonzero(found.any(axis=0))
         if len(rows):
+            areas_px[number] = int(np.count_nonzero(found))
             boxes[number] = (int(rows[0]), int(along[0]), int(rows[-1]) + 1, int(along[-1]) + 1)
-    return RegionMap(region_map.label_map[grid], regions, boxes)
+    return RegionMap(region_map.label_map[grid], regions, boxes, areas_px)

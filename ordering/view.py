@@ -1,5 +1,6 @@
 """What an ordering network sees of a pair: both masks, the layout, and where in the picture."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -50,11 +51,15 @@ class PairView:
         label_map: (h, w) uint8 class ids, 255 = void.
         places: (2, h, w) float32, x and y in the picture, in [-1, 1] over the outer edges of its
             corner pixels.
+        extents: (2, 5) float32 of first and second, since the view may cut them: top, left, bottom
+            and right of the box in the same coordinates, and half the log of the share of the
+            picture's area.
     """
 
     masks: NDArray[np.bool_]
     label_map: NDArray[np.uint8]
     places: NDArray[np.float32]
+    extents: NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +70,13 @@ class RegionMap:
         label_map: (H, W) uint8 class ids, 255 = void.
         regions: (H, W) int16, query of each pixel, -1 where there is none.
         boxes: Box of each query, by query_id.
+        areas_px: Pixels of each query, by query_id.
     """
 
     label_map: NDArray[np.uint8]
     regions: NDArray[np.int16]
     boxes: Mapping[int, Box]
+    areas_px: Mapping[int, int]
 
 
 def map_regions(queries: Sequence[Query]) -> RegionMap:
@@ -88,7 +95,8 @@ def map_regions(queries: Sequence[Query]) -> RegionMap:
         top, left, bottom, right = query.region.box
         regions[top:bottom, left:right][query.region.mask] = query.query_id
     boxes = {query.query_id: query.region.box for query in queries}
-    return RegionMap(layout.label_map, regions, boxes)
+    areas_px = {query.query_id: query.region.area_px for query in queries}
+    return RegionMap(layout.label_map, regions, boxes, areas_px)
 
 
 def view_pair(
@@ -122,7 +130,9 @@ def view_pair(
         left, right = left + along * (right - left), left + (along + share) * (right - left)
     rows = _centres(top, bottom, settings.size_hw[0])
     columns = _centres(left, right, settings.size_hw[1])
-    if random is not None and random.random() < 0.5:
+    mirrored = random is not None and random.random() < 0.5
+    if mirrored:
+        # The picture as a whole is mirrored: what was on its left is on its right.
         columns = columns[::-1]
     grid = np.ix_(rows.astype(np.intp), columns.astype(np.intp))
     regions = region_map.regions[grid]
@@ -133,7 +143,11 @@ def view_pair(
     y_of, x_of = 2 * rows / height - 1, 2 * columns / width - 1
     places = np.empty((2, *settings.size_hw), np.float32)
     places[0], places[1] = x_of[None, :], y_of[:, None]
-    return PairView(masks, region_map.label_map[grid], places)
+    extents = np.array([_extent(region_map, number) for number in (first, second)], np.float32)
+    if mirrored:
+        places[0] *= -1
+        extents[:, [1, 3]] = -extents[:, [3, 1]]
+    return PairView(masks, region_map.label_map[grid], places, extents)
 
 
 def _window(
@@ -151,6 +165,19 @@ def _window(
         max(left - margin, 0.0),
         min(bottom + margin, float(height)),
         min(right + margin, float(width)),
+    )
+
+
+def _extent(region_map: RegionMap, number: int) -> tuple[float, ...]:
+    height, width = region_map.label_map.shape
+    top, left, bottom, right = region_map.boxes[number]
+    share = region_map.areas_px[number] / (height * width)
+    return (
+        2 * top / height - 1,
+        2 * left / width - 1,
+        2 * bottom / height - 1,
+        2 * right / width - 1,
+        0.5 * math.log(share),
     )
 
 

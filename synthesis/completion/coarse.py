@@ -28,8 +28,8 @@ class CoarseSettings:
             of the picture, drawn for each piece.
         simplify: Distance that a polygon's sides may stray from its outline, in heights of the
             picture, drawn for each piece.
-        smallest: Area under which pieces are not drawn at all, and holes drawn over, in areas of the
-            picture, drawn for each picture.
+        smallest: Area under which pieces are not drawn at all, and holes drawn over, in areas of
+            the picture, drawn for each picture.
         drop_things: Chance that an object is left out.
         drop_stuff: Chance that a piece of stuff is left out.
         blobs: How many blobs of void there are beside.

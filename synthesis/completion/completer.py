@@ -146,7 +146,7 @@ def fill_void(layout: Layout, guess: NDArray[np.uint8]) -> Layout:
         guess: (H, W) uint8 class ids, no void where the layout is void; the rest is not looked at.
 
     Returns:
-        The layout with labels and objects of the pixels that were void; the others are as they were.
+        The layout with labels and objects of the pixels that were void; the others stay.
 
     Raises:
         ValueError: If the guess has another size, or leaves void or unknown classes.

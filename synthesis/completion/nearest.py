@@ -1,4 +1,4 @@
-"""The nearest labelled pixel: the closed form of completion, and what the network may start from."""
+"""The nearest labelled pixel: the closed form of completion, and a start for the network."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -31,18 +31,18 @@ SIZE_HW = (64, 96)
 VIEW = ViewSettings(size_hw=(32, 48))
 TINY = OrderNetSettings(width=4 / 512, dropout=0.0)
 
-THREE_CARS: tuple[Box, ...] = ((20, 10, 40, 30), (20, 28, 44, 60), (24, 58, 50, 90))
-"""Side by side; with four pixels more to each side the first and last do not meet."""
+THREE_CARS: tuple[Box, ...] = ((20, 10, 44, 30), (20, 28, 44, 60), (24, 58, 44, 90))
+"""Side by side, equally near by where they stand; grown by four pixels, neighbours overlap."""
 
 
 class Leftmost(OrderNet):
-    """Says with a logit of 2 that whatever is further to the left is in front; counts questions."""
+    """Says by 2 that whatever is further to the left is in front; counts questions."""
 
     def __init__(self) -> None:
         super().__init__(2, TINY, VIEW)
         self.asked: list[int] = []
 
-    def forward(self, masks: Tensor, label_map: Tensor, places: Tensor) -> Tensor:
+    def forward(self, masks: Tensor, label_map: Tensor, places: Tensor, extents: Tensor) -> Tensor:
         self.asked.append(len(masks))
         left = (masks * places[:, :1]).sum(dim=(2, 3)) / masks.sum(dim=(2, 3))  # (B, 2)
         return 2 * torch.sign(left[:, 1] - left[:, 0])
@@ -142,11 +142,29 @@ def test_depth_speaks_beside_the_network() -> None:
     cars = scene(depths_m=(9.0, 5.0, 5.0))
 
     with_depth = LearnedOrderer(Leftmost(), TAXONOMY).sort(cars.placed, cars.queries)
-    without = LearnedOrderer(Leftmost(), TAXONOMY, sources=()).sort(cars.placed, cars.queries)
+    without = LearnedOrderer(Leftmost(), TAXONOMY, depth=False).sort(cars.placed, cars.queries)
 
     assert with_depth.back_to_front == (0, 2, 1)
     assert [statement.source for statement in with_depth.edges[0].evidence] == ["network", "depth"]
     assert without.back_to_front == (2, 1, 0)
+
+
+def test_what_the_closed_form_says_is_weighed() -> None:
+    network = Leftmost()
+    network.temperature.fill_(4.0)
+    with torch.no_grad():
+        network.outline_weight.copy_(torch.tensor([1.0, 0.5, 1.0]))
+    # The right one stands four lines lower of 64, which is 2.5 in log odds.
+    cars = scene([(20, 10, 40, 30), (20, 28, 44, 60)])
+
+    (edge,) = LearnedOrderer(network, TAXONOMY).sort(cars.placed, cars.queries).edges
+
+    said = {
+        each.source: np.log(each.probability / (1 - each.probability)) for each in edge.evidence
+    }
+    assert (edge.front, edge.back) == (0, 1)
+    assert said == pytest.approx({"network": 2 / 4, "ground": -0.5 * 2.5 / 4})
+    assert np.log(edge.probability / (1 - edge.probability)) == pytest.approx(0.75 / 4)
 
 
 def test_fixed_pairs_and_candidates_are_not_asked_about() -> None:
@@ -222,11 +240,6 @@ def test_a_layout_of_other_classes_is_refused() -> None:
 def test_a_network_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match="knows 3 classes, but taxonomy 'street' has 2"):
         LearnedOrderer(OrderNet(3, TINY), TAXONOMY)
-
-
-def test_an_unknown_source_is_refused() -> None:
-    with pytest.raises(ValueError, match="no source 'network'; there are class, depth"):
-        LearnedOrderer(Leftmost(), TAXONOMY, sources=["network"])
 
 
 def test_a_placed_segment_of_an_unknown_query_is_refused() -> None:

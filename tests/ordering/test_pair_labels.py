@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from scenequilt.memory_bank.layout import Layout
 from scenequilt.memory_bank.segment import Query
 from scenequilt.memory_bank.taxonomy import ClassInfo, Taxonomy
 from scenequilt.memory_bank.toytown import write_dataset
+from scenequilt.ordering.class_order import class_ranks
+from scenequilt.ordering.evidence import OUTLINE_SOURCES, LayoutEvidence
 from scenequilt.ordering.pair_labels import (
     ClassStatistics,
     Neighbours,
@@ -131,7 +134,7 @@ def test_without_depth_the_layout_gives_a_probability() -> None:
 def test_statistics_count_what_shapes_say() -> None:
     # Twice a car half in front of a building by its shape, once a building in front of a car.
     def pair(first_class: int, second_class: int, logit: float) -> Neighbours:
-        return Neighbours(0, 1, first_class, second_class, None, None, None, logit, 0.0)
+        return Neighbours(0, 1, first_class, second_class, None, None, None, (0.0, logit, 0.0), 0.0)
 
     statistics = ClassStatistics(4)
 
@@ -146,9 +149,18 @@ def test_statistics_count_what_shapes_say() -> None:
 
 
 def test_without_counts_names_decide() -> None:
-    pair = Neighbours(0, 1, CAR, BUILDING, None, None, None, 0.0, 1.5)
+    pair = Neighbours(0, 1, CAR, BUILDING, None, None, None, (1.5, 0.0, 0.0), 0.0)
 
     assert ClassStatistics(4).logit(pair) == pytest.approx(1.5)
+
+
+def test_labels_carry_what_the_closed_form_says() -> None:
+    queries = street()
+    closed = LayoutEvidence(queries, class_ranks(TAXONOMY), OUTLINE_SOURCES)
+
+    for label in label_pairs(find_neighbours(queries)):
+        said = closed.logits(label.first, label.second)
+        assert label.outline_logits == (said["class"], said["ground"], said["enclosure"])
 
 
 def test_no_queries_have_no_neighbours() -> None:
@@ -187,17 +199,7 @@ def test_what_the_layout_of_a_town_says_is_mostly_true(town: Path) -> None:
         neighbours = find_neighbours(queries, painted=read_painted_objects(entry))
         truths = label_pairs(neighbours)
         blind = [
-            Neighbours(
-                pair.first,
-                pair.second,
-                pair.first_class,
-                pair.second_class,
-                None,
-                None,
-                None,
-                pair.shape_logit,
-                pair.name_logit,
-            )
+            replace(pair, painted_later=None, by_rule=None, log_depth_ratio=None)
             for pair in neighbours
         ]
         said = known(label_pairs(blind, statistics=ClassStatistics(len(reader.taxonomy))))

@@ -39,7 +39,8 @@ def picture(*labels: PairLabel) -> PairPicture:
     regions = np.zeros((64, 64), np.int16)
     regions[:, 32:] = 1
     boxes = {0: (0, 0, 64, 32), 1: (0, 32, 64, 64)}
-    return PairPicture("p", RegionMap(regions.astype(np.uint8), regions, boxes), labels)
+    areas_px = {0: 2048, 1: 2048}
+    return PairPicture("p", RegionMap(regions.astype(np.uint8), regions, boxes, areas_px), labels)
 
 
 def samples(
@@ -52,7 +53,7 @@ def test_a_batch_depends_on_seed_and_number_alone() -> None:
     label = PairLabel(0, 1, 1.0, "depth")
     batches = [samples(label).batch(number) for number in (1, 2, 1)]
 
-    for name in ("masks", "label_map", "places", "in_front", "weight"):
+    for name in ("masks", "label_map", "places", "extents", "outline_logits", "in_front", "weight"):
         assert torch.equal(getattr(batches[0], name), getattr(batches[2], name))
     assert not torch.equal(batches[0].places, batches[1].places)
 
@@ -151,7 +152,8 @@ def test_large_pictures_are_kept_smaller(town: Path, monkeypatch: pytest.MonkeyP
             for number in (label.first, label.second):
                 top, left, bottom, right = region_map.boxes[number]
                 inside = region_map.regions[top:bottom, left:right] == number
-                assert np.count_nonzero(inside) == np.count_nonzero(region_map.regions == number)
+                assert np.count_nonzero(inside) == region_map.areas_px[number]
+                assert np.count_nonzero(region_map.regions == number) == region_map.areas_px[number]
                 assert inside[0].any() and inside[:, 0].any()
 
 

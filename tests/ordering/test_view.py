@@ -26,7 +26,8 @@ def regions(*boxes: tuple[int, int, int, int], size_hw: tuple[int, int] = (64, 1
     for number, (top, left, bottom, right) in enumerate(boxes):
         region_map[top:bottom, left:right] = number
         label_map[top:bottom, left:right] = number % 2
-    return RegionMap(label_map, region_map, dict(enumerate(boxes)))
+    areas_px = {number: int((region_map == number).sum()) for number in range(len(boxes))}
+    return RegionMap(label_map, region_map, dict(enumerate(boxes)), areas_px)
 
 
 def test_the_whole_picture_is_sampled_at_the_centres() -> None:
@@ -82,6 +83,7 @@ def test_both_ways_show_the_same_even_of_equal_regions() -> None:
     assert np.array_equal(there.masks, back.masks[::-1])
     assert np.array_equal(there.label_map, back.label_map)
     assert np.array_equal(there.places, back.places)
+    assert np.array_equal(there.extents, back.extents[::-1])
 
 
 @pytest.mark.parametrize("thin", [(10, 33, 60, 34), (3, 0, 4, 128), (50, 100, 51, 101)])
@@ -114,7 +116,29 @@ def test_cuts_and_mirrors_are_of_the_seed() -> None:
     spans = [float(np.ptp(seen(seed)[1])) for seed in range(20)]
     assert min(spans) >= 2 * 0.5 * 31 / 32 - 1e-6
     assert max(spans) <= 2 * 31 / 32
-    assert {bool(seen(seed)[0, 0, 0] > seen(seed)[0, 0, -1]) for seed in range(20)} == {True, False}
+
+
+def test_a_mirrored_view_is_that_of_the_mirrored_picture() -> None:
+    region_map = regions((32, 0, 64, 128), (16, 16, 48, 64))
+    mirrored = regions((32, 0, 64, 128), (16, 64, 48, 112))
+    views = [
+        view_pair(region_map, 0, 1, WHOLE, random=np.random.default_rng(seed)) for seed in range(9)
+    ]
+
+    plain, turned = view_pair(region_map, 0, 1, WHOLE), view_pair(mirrored, 0, 1, WHOLE)
+
+    for name in ("masks", "label_map", "places", "extents"):
+        options = [getattr(plain, name), getattr(turned, name)]
+        assert all(any(np.allclose(getattr(v, name), o) for o in options) for v in views)
+    assert {bool(np.allclose(view.extents, turned.extents)) for view in views} == {True, False}
+
+
+def test_extents_are_boxes_and_areas_of_the_picture() -> None:
+    seen = view_pair(regions((32, 0, 64, 128), (16, 32, 48, 96)), 0, 1, ViewSettings())
+
+    assert seen.extents[1] == pytest.approx([-0.5, -0.5, 0.5, 0.5, 0.5 * np.log(0.25)])
+    # The other one is partly hidden: its box is whole, its area is not.
+    assert seen.extents[0] == pytest.approx([0, -1, 1, 1, 0.5 * np.log(0.375)])
 
 
 def test_queries_are_drawn_by_their_number() -> None:
@@ -131,6 +155,7 @@ def test_queries_are_drawn_by_their_number() -> None:
         [3, 3, -1, -1, -1, -1],
     ]
     assert found.boxes == {3: (0, 0, 4, 2), 5: (1, 3, 3, 6)}
+    assert found.areas_px == {3: 8, 5: 6}
 
 
 def test_no_queries_are_refused() -> None:

@@ -9,8 +9,10 @@ import pytest
 
 from scenequilt.memory_bank.errors import BankError, DatasetError
 from scenequilt.synthesis.canvas_set import CanvasSet
+from scenequilt.tools.cli import build_parser
 from scenequilt.tools.commands.canvases import add_canvases_command
 from scenequilt.tools.commands.outcome import Outcome
+from scenequilt.tools.evaluation import allocator
 
 
 def _run(*argv: str | Path) -> Outcome:
@@ -161,3 +163,36 @@ def test_a_band_that_is_none_is_refused_before_anything_is_read(
 ) -> None:
     with pytest.raises(ValueError, match=r"inner_band must not be negative, got -1\.0"):
         _few(toytown_dataset, tmp_path / "none", tmp_path / "a.h5", "--inner-band", "-1")
+
+
+def test_from_canvases_to_a_picture_by_the_commands(
+    few: tuple[Path, Outcome],
+    toytown_bank: Path,
+    toytown_layouts: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What canvases writes is what train reads, and what train writes is what compose takes."""
+    # The tests of other commands measure memory in this process.
+    monkeypatch.setattr(allocator, "keep_freed_buffers", lambda: False)
+    (tmp_path / "weights").mkdir()
+
+    def run(*argv: object) -> Outcome:
+        args = build_parser().parse_args([str(word) for word in argv])
+        outcome: Outcome = args.run(args)
+        return outcome
+
+    settings = ["network.width=0.01", "loss.adversarial=0.1", "loss.discriminator=patch"]
+    trained = run(
+        "train", "synthesis", "--canvases", few[0], "--steps", 2, "--batch", 1, "--crop", "32x48",
+        "--out", tmp_path / "weights" / "synthesis.safetensors", "--precision", "fp32",
+        *(word for each in settings for word in ("--set", each)),
+    )  # fmt: skip
+    composed = run(
+        "compose", toytown_layouts[0], "--bank", toytown_bank, "--weights", tmp_path / "weights",
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+
+    assert trained.status == composed.status == 0
+    assert "finish sims" in composed.text
+    assert run("replay", tmp_path / "out").status == 0

@@ -160,7 +160,7 @@ def measure_ordering(
     }
     if network is not None:
         judges["network"] = _network_judge(network)
-        orderers["network"] = LearnedOrderer(network, reader.taxonomy, sources=())
+        orderers["network"] = LearnedOrderer(network, reader.taxonomy, depth=False)
     by_depth: dict[str, Judge] = {}
     if depth is not None:
         by_depth["closed form, depth network"] = _closed_judge(ranks, LAYOUT_SOURCES)
@@ -246,7 +246,11 @@ def _network_judge(network: OrderNet) -> Judge:
         if not labels:
             return np.zeros(0)
         pairs = [(label.first, label.second) for label in labels]
-        return ask_network(network, map_regions(queries), pairs) / float(network.temperature)
+        weights = network.outline_weight.detach().double().cpu().numpy()
+        closed = np.array([label.outline_logits for label in labels]) @ weights
+        corrections = ask_network(network, map_regions(queries), pairs)
+        found: NDArray[np.float64] = (corrections + closed) / float(network.temperature)
+        return found
 
     return judge
 

@@ -25,8 +25,8 @@ def add_complete_command(commands: "Commands") -> None:
         "complete",
         help="fill the void of coarse layouts",
         description="Fill the void of coarse, incomplete layouts: what is labelled stays as it is, "
-        "void becomes what a network trained on dense layouts holds most probable (scenequilt train "
-        "completion), or with --closed what the nearest labelled pixel is. Writes labels/, "
+        "void becomes what a network trained on dense layouts holds most probable (scenequilt "
+        "train completion), or with --closed what the nearest labelled pixel is. Writes labels/, "
         "instances/ where there are things, depth/ where every layout has it, classes.json (the "
         "folder is what compose takes), layouts.jsonl with the file and figures of each, and "
         "completion.json. Leaves with 1 if a layout was left out, which is named.",
@@ -318,8 +318,8 @@ def _in_words(
         shares = [row.probability for row in rows if row.probability is not None]
         if shares:
             lines.append(
-                f"  probability   {100 * sum(shares) / len(shares):5.1f} %   that the network gives "
-                "what it filled in, mean over the layouts"
+                f"  probability   {100 * sum(shares) / len(shares):5.1f} %   that the network "
+                "gives what it filled in, mean over the layouts"
             )
         lines.append(f"  new objects   {sum(row.objects for row in rows):5d}")
         filled: dict[str, float] = {}

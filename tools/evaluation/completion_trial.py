@@ -1,4 +1,4 @@
-"""How well void is filled: held-out layouts, coarse versions of them, and what a completer makes of those."""
+"""How well void is filled: dense layouts, coarse versions of them, and a score for completers."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -123,7 +123,7 @@ def _figures(what: str, score: SegmentationScore) -> dict[str, float]:
 
 
 def _joined(pictures: Sequence[NDArray[np.uint8]], *, axis: int) -> NDArray[np.uint8]:
-    """Put pictures of one height (axis 1) or width (axis 0) next to each other with white between."""
+    """Put pictures of one height (axis 1) or width (axis 0) side by side, white between them."""
     shape = list(pictures[0].shape)
     shape[axis] = GAP_PX
     gap = np.full(shape, 255, np.uint8)

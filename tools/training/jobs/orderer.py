@@ -233,12 +233,14 @@ def _answers(
     """Return logits, truth and how it is known, for pairs known by occlusion or depth if any are."""
     sure = any(label.truth in ("occlusion", "depth") for p in pictures for label in p.labels)
     logits, in_front, truths = [np.zeros(0)], list[float](), list[str]()
+    weights = network.outline_weight.detach().double().cpu().numpy()
     for picture in pictures:
         labels = [
             label for label in picture.labels if label.truth in ("occlusion", "depth") or not sure
         ]
         pairs = [(label.first, label.second) for label in labels]
-        logits.append(ask_network(network, picture.region_map, pairs))
+        closed = np.array([label.outline_logits for label in labels]).reshape(-1, len(weights))
+        logits.append(ask_network(network, picture.region_map, pairs) + closed @ weights)
         in_front += [label.first_in_front for label in labels]
         truths += [label.truth for label in labels]
     return np.concatenate(logits), np.array(in_front, np.float64), truths
@@ -266,7 +268,9 @@ def _sheet(
     for picture in [pictures[len(pictures) * n // SHOWN] for n in range(SHOWN)]:
         label = picture.labels[0]
         seen = view_pair(picture.region_map, label.first, label.second, network.view)
+        weights = network.outline_weight.detach().cpu().numpy()
         logit = ask_network(network, picture.region_map, [(label.first, label.second)])[0]
+        logit += np.array(label.outline_logits) @ weights
         color = taxonomy.palette[seen.label_map] // 3
         for mask, channel in zip(seen.masks, (0, 2), strict=True):
             color[mask, channel] = 255
