@@ -49,6 +49,22 @@ class WindowedFinish(Finish, Protocol):
         ...
 
 
+@runtime_checkable
+class PaintedFinish(Finish, Protocol):
+    """A finish that paints over what the closed finish has prepared."""
+
+    @property
+    def before(self) -> ClosedFinish:
+        """What is done to the canvas before."""
+        ...
+
+    def paint(
+        self, canvas: Canvas, surroundings: Surroundings, prepared: Finished, *, seed: int
+    ) -> Finished:
+        """Return the picture painted over what before has made of the canvas."""
+        ...
+
+
 def finish_canvas(
     finish: Finish, canvas: Canvas, surroundings: Surroundings, *, seed: int
 ) -> tuple[Finished, "ClosedWork | None"]:
@@ -61,10 +77,14 @@ def finish_canvas(
         seed: Same canvas, same seed, same bytes.
 
     Returns:
-        The picture, and what the closed finish can take up the next time; None for other finishes.
+        The picture, and what the closed finish can take up the next time; None for finishes
+        that do without it.
     """
     if isinstance(finish, ClosedFinish):
         return finish_closed(finish, canvas, surroundings, seed=seed)
+    if isinstance(finish, PaintedFinish):
+        prepared, work = finish_closed(finish.before, canvas, surroundings, seed=seed)
+        return finish.paint(canvas, surroundings, prepared, seed=seed), work
     return finish.finish(canvas, surroundings, seed=seed), None
 
 
@@ -83,7 +103,8 @@ def refinish(
         seed: That its picture was made with.
 
     Returns:
-        The picture, and what the closed finish can take up the next time; None for other finishes.
+        The picture, and what the closed finish can take up the next time; None for finishes
+        that do without it.
     """
     finish = before.finish
     if isinstance(finish, WindowedFinish):
@@ -92,6 +113,12 @@ def refinish(
     if isinstance(finish, ClosedFinish) and before.closed_work is not None:
         earlier = (before.canvas, before.closed_work, before.finished)
         return finish_closed(finish, canvas, surroundings, seed=seed, earlier=earlier)
+    if isinstance(finish, PaintedFinish) and before.closed_work is not None:
+        earlier = (before.canvas, before.closed_work, before.finished)
+        prepared, work = finish_closed(
+            finish.before, canvas, surroundings, seed=seed, earlier=earlier
+        )
+        return finish.paint(canvas, surroundings, prepared, seed=seed), work
     return finish_canvas(finish, canvas, surroundings, seed=seed)
 
 

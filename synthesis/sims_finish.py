@@ -56,8 +56,14 @@ class SimsFinish:
         in colour is recoloured, or blended if it was; and one that the network had to paint,
         because it was open, elided, or has little of its segment left, is synthesised.
         """
-        blended = self.before.finish(canvas, surroundings, seed=seed)
-        base = blended.image
+        prepared = self.before.finish(canvas, surroundings, seed=seed)
+        return self.paint(canvas, surroundings, prepared, seed=seed)
+
+    def paint(
+        self, canvas: Canvas, surroundings: Surroundings, prepared: Finished, *, seed: int
+    ) -> Finished:
+        """Return the picture that the network paints over what before has made of the canvas."""
+        base = prepared.image
         labels = canvas.delivered.label_map
         labels = np.where(labels == VOID, surroundings.wanted, labels)
         elided = surroundings.elided & canvas.coverage & self.elides
@@ -68,9 +74,9 @@ class SimsFinish:
         unchanged = present & (change <= UNCHANGED)
         image = np.where(unchanged[..., None], base, painted)
         state = np.full(labels.shape, PixelState.SYNTHESISED, np.uint8)
-        state[unchanged] = blended.state[unchanged]
+        state[unchanged] = prepared.state[unchanged]
         moved = present & ~unchanged & (change <= REPAINTED)
-        state[moved] = np.maximum(blended.state[moved], PixelState.RECOLOURED)
+        state[moved] = np.maximum(prepared.state[moved], PixelState.RECOLOURED)
         state[canvas.coverage & (image == canvas.color).all(axis=2)] = PixelState.COPIED
         delivered = Layout(labels, canvas.delivered.instance_map, canvas.delivered.taxonomy)
         return Finished(image, delivered, state)

@@ -1,9 +1,12 @@
 """Processes that train together: alone, and two real ones under torchrun."""
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ import torch
 from scenequilt.tools.training.checkpoint import read_checkpoint
 from scenequilt.tools.training.job import TrainingJob
 from scenequilt.tools.training.log import read_log
-from scenequilt.tools.training.outputs import log_path
+from scenequilt.tools.training.outputs import log_path, unfinished_steps
 from scenequilt.tools.training.ranks import ALONE, BUCKET_BYTES, Ranks, joined_ranks
 from scenequilt.tools.training.trainer import TrainingSettings, train_job
 
@@ -31,15 +34,17 @@ torch.set_num_threads(1)
 spec = spec_from_file_location("toys", sys.argv[1])
 toys = sys.modules["toys"] = module_from_spec(spec)
 spec.loader.exec_module(toys)
-out, pair = Path(sys.argv[2]), sys.argv[3] == "pair"
-settings = TrainingSettings(total_steps=6, batch_size=4, rate=0.01, log_every=2, average_decay=0.5)
+out, pair, steps = Path(sys.argv[2]), sys.argv[3] == "pair", int(sys.argv[4])
+settings = TrainingSettings(
+    total_steps=steps, batch_size=4, rate=0.01, log_every=2, average_decay=0.5
+)
 with joined_ranks("cpu") as (ranks, device):
     job = toys.make_toy_job(noise=0.2, pair=pair)
     if ranks.rank == 1:
         for network in job.objective.networks.values():
             network.reset_parameters()
     trained = train_job(job, settings, out, device=device, ranks=ranks)
-    assert job.batches.asked == list(range(ranks.rank + 1, 13, 2)), job.batches.asked
+    assert job.batches.asked == list(range(ranks.rank + 1, 2 * steps + 1, 2)), job.batches.asked
     assert trained.validation is None or ranks.is_first
 """
 
@@ -90,22 +95,36 @@ def test_several_processes_are_not_told_one_card(monkeypatch: pytest.MonkeyPatch
         pass
 
 
+@contextmanager
+def two_processes(out: Path, kind: str, *, steps: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Train a job with linear networks under torchrun."""
+    script = out.with_name("run.py")
+    script.write_text(SCRIPT)
+    toys = Path(__file__).with_name("conftest.py")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    running = subprocess.Popen(
+        [*torchrun, script, toys, out, kind, str(steps)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+    )
+    try:
+        yield running
+    finally:
+        running.kill()
+        running.communicate()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "pair"])
 def test_two_processes_are_one_with_two_batches_a_step(
     toy_job: Callable[..., TrainingJob[Any]], tmp_path: Path, kind: str
 ) -> None:
-    script, out = tmp_path / "run.py", tmp_path / "two.safetensors"
-    script.write_text(SCRIPT)
-    toys = Path(__file__).with_name("conftest.py")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    out = tmp_path / "two.safetensors"
 
-    subprocess.run(
-        [*torchrun, script, toys, out, kind],
-        check=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        timeout=240,
-    )
+    with two_processes(out, kind, steps=6) as running:
+        status = running.wait(timeout=240)
+
+    assert status == 0
 
     found = read_checkpoint(out)
     settings = TrainingSettings(
@@ -121,3 +140,18 @@ def test_two_processes_are_one_with_two_batches_a_step(
     for one, two in zip(*logs, strict=True):
         assert one.get("figures", {}) == pytest.approx(two.get("figures", {}), rel=1e-3, abs=1e-5)
     assert found.card.training["hardware"].startswith("2 processes of ")
+
+
+@pytest.mark.slow
+def test_two_processes_stop_together_and_leave_a_state(tmp_path: Path) -> None:
+    out = tmp_path / "two.safetensors"
+
+    with two_processes(out, "plain", steps=10**8) as running:
+        while not read_log(log_path(out)):
+            assert running.poll() is None
+            time.sleep(0.2)
+        running.send_signal(signal.SIGINT)
+        status = running.wait(timeout=120)
+
+    assert status != 0
+    assert unfinished_steps(out) >= read_log(log_path(out))[-1]["step"]
