@@ -37,7 +37,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  { echo "scenequilt needs Python 3.11 or newer, $(PYTHON) is older: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[$(FAISS),evaluation,training,onnx,scale,dev]' --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --editable '.[$(FAISS),evaluation,training,tensorboard,onnx,scale,dev]' --constraint constraints.txt
 	touch $@
 
 clean:
