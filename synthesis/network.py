@@ -1,8 +1,7 @@
 """CanvasGenerator: the synthesis network of SIMS, an encoder with VGG's layout and a CRN decoder."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Literal
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +22,6 @@ REFINED = 128
 """Channels at 512 lines."""
 
 BASE_LINES = 256
-Lines = Literal[256, 512, 1024]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +193,7 @@ class CanvasGenerator(nn.Module):
         for block in self.encoder:
             features = pooled(block(features))
             skips.append(features)
-            sizes.append(area_resized(sizes[-1], features))
+            sizes.append(halved(sizes[-1]))
         up: Tensor | None = None
         for block, skip, small in zip(
             self.decoder, reversed(skips), reversed(sizes[1:]), strict=True
@@ -260,11 +258,6 @@ def load_matching(network: nn.Module, state: Mapping[str, Tensor]) -> tuple[list
     return sorted(fits), sorted(set(own) - set(fits))
 
 
-def settings_as_json(settings: CanvasGeneratorSettings) -> dict[str, float | int | bool]:
-    """Return the settings as they stand on a checkpoint's card."""
-    return asdict(settings)
-
-
 def pooled(features: Tensor) -> Tensor:
     """Halve a size by 3x3 averages, rounding up; pixels beyond the border do not count."""
     odd = (features.shape[2] % 2, features.shape[3] % 2)
@@ -274,17 +267,6 @@ def pooled(features: Tensor) -> Tensor:
 def halved(given: Tensor) -> Tensor:
     """Halve a size by 2x2 averages, rounding up."""
     return F.avg_pool2d(given, 2, ceil_mode=True, count_include_pad=False)
-
-
-def area_resized(given: Tensor, like: Tensor) -> Tensor:
-    """Shrink to the size of another tensor, by averages over areas."""
-    smaller = halved(given)
-    return smaller if smaller.shape[2:] == like.shape[2:] else _adapted(given, like)
-
-
-def _adapted(given: Tensor, like: Tensor) -> Tensor:
-    height, width = like.shape[2:]
-    return F.adaptive_avg_pool2d(given, (height, width))
 
 
 def resized(features: Tensor, like: Tensor) -> Tensor:
