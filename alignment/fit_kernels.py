@@ -103,11 +103,12 @@ def squared(number: float) -> tuple[float, float]:
 @inlined
 def hypotenuse(x: float, y: float) -> float:
     """Return math.hypot(x, y) to the last bit; Numba's own is a bit off now and then."""
-    if x == 0 and y == 0:
-        return 0.0
     x_square, x_rest = squared(x)
     y_square, y_rest = squared(y)
     total = x_square + y_square
+    if total == 0:
+        # Both are 0, or so small that their squares are.
+        return max(abs(x), abs(y))
     from_y = total - x_square
     rest = (x_square - (total - from_y)) + (y_square - from_y) + x_rest + y_rest
     root = math.sqrt(total + rest)

@@ -144,3 +144,13 @@ def test_a_ratio_below_one_is_refused_by_name(name: str) -> None:
 def test_an_impossible_angle_is_refused() -> None:
     with pytest.raises(ValueError, match="max_rotation_deg is 200, expected 0 to 180"):
         PlacementLimits(2, 2, 2, 200)
+
+
+def test_a_turn_too_small_to_be_squared_is_clamped_like_others() -> None:
+    """Its square is 0, which the compiled hypotenuse once divided by."""
+    frame = scaling(2.0, 1.0)
+    turned = compose(translation(3, 4), scaling(2.0, 1.0), rotation(1.588204443099643e-222))
+
+    clamped = LIMITS.clamp(turned, frame, (0.0, 0.0))
+
+    assert LIMITS.allows(clamped, frame)
