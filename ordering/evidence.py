@@ -179,8 +179,8 @@ class LayoutEvidence:
         are apart, of all of each.
 
         Returns:
-            None without depth on both sides, and between a thing and the surface it may stand on,
-            which are equally far where they meet.
+            None without depth on both sides, and between a surface and what may stand on it, which
+            are equally far where they meet.
         """
         return _log_depth_ratio(self._views[first_id], self._views[second_id])
 
@@ -220,7 +220,7 @@ class _QueryView:
         entry = query.layout.taxonomy.classes[query.class_id]
         self.query = query
         self.is_thing = entry.kind == "thing"
-        # Where a thing meets what it stands on both are as far: depth says nothing there.
+        # Where something meets the ground it stands on both are as far: depth says nothing there.
         self.is_surface = not self.is_thing and entry.known_as(GROUND_NAMES)
         known_name = entry.known_name(NOT_STANDING_NAMES | STANDING_NAMES)
         self.stands = self.is_thing and known_name not in NOT_STANDING_NAMES
@@ -271,7 +271,7 @@ def _log_depth_ratio(first: _QueryView, second: _QueryView) -> float | None:
     depth_m = first.query.layout.depth_m
     if depth_m is None:
         return None
-    if (first.is_surface and second.is_thing) or (second.is_surface and first.is_thing):
+    if first.is_surface != second.is_surface:
         return None
     reach_px = _reach_px(depth_m.shape[0])
     first_m = _median_of(_depths_beside(first, second, depth_m, reach_px))

@@ -62,7 +62,7 @@ class PairSettings:
 
     min_area_share: float = 0.0076
     nearer_by: float = 1.03
-    layout_weight: float = 0.3
+    layout_weight: float = 0.1
     zoom: float = 0.8
     toytown_scenes: int = 0
     toytown_share: float = 0.5

@@ -144,17 +144,24 @@ def test_what_stands_is_known_by_longer_names_too(name: str, stands: bool) -> No
 def boxes_with_depth(
     first: tuple[slice, slice], second: tuple[slice, slice], *, kinds: str = "tt"
 ) -> LayoutEvidence:
-    """Return the evidence of two boxes of 64x64 pixels, 4 and 8 metres away; t a thing, g ground."""
+    """Return the evidence of two boxes on 64x64 pixels, 4 and 8 metres away.
+
+    Kinds: t a thing, g the ground, h a house.
+    """
     taxonomy = Taxonomy(
         "t",
-        (ClassInfo(0, "car", (0, 0, 0), "thing"), ClassInfo(1, "road", (0, 0, 0), "stuff")),
+        (
+            ClassInfo(0, "car", (0, 0, 0), "thing"),
+            ClassInfo(1, "road", (0, 0, 0), "stuff"),
+            ClassInfo(2, "house", (0, 0, 0), "stuff"),
+        ),
     )
     label_map = np.full((64, 64), VOID, np.uint8)
     instance_map, depth_m = np.zeros((64, 64), np.int32), np.zeros((64, 64), np.float32)
     for number, (box, kind, metres) in enumerate(
         zip((first, second), kinds, (4, 8), strict=True), start=1
     ):
-        label_map[box] = 0 if kind == "t" else 1
+        label_map[box] = "tgh".index(kind)
         instance_map[box] = number if kind == "t" else 0
         depth_m[box] = metres
     queries = extract_queries(Layout(label_map, instance_map, taxonomy, depth_m))
@@ -171,10 +178,11 @@ def test_the_depth_ratio_turns_its_sign_with_the_pair() -> None:
     assert evidence.log_depth_ratio(1, 0) == pytest.approx(-math.log(2))
 
 
-def test_a_thing_and_its_ground_have_no_depth_ratio() -> None:
-    evidence = boxes_with_depth(LEFT, RIGHT, kinds="tg")
+@pytest.mark.parametrize(("kinds", "known"), [("tg", False), ("gh", False), ("th", True)])
+def test_the_ground_and_what_stands_on_it_have_no_depth_ratio(kinds: str, known: bool) -> None:
+    evidence = boxes_with_depth(LEFT, RIGHT, kinds=kinds)
 
-    assert evidence.log_depth_ratio(0, 1) is None
+    assert (evidence.log_depth_ratio(0, 1) is not None) == known
 
 
 @pytest.mark.parametrize(("gap", "near"), [(0, True), (1, True), (2, False), (10, False)])

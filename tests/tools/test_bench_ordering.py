@@ -73,6 +73,7 @@ def test_every_orderer_is_measured_on_the_same_pairs(
         "closed form without depth",
         "closed form",
         "network",
+        "network and depth",
         "closed form, depth network",
         "depth network alone",
     }

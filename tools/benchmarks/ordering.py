@@ -55,7 +55,7 @@ class OrdererFigures:
         layouts_with_cycle: Of those, in how many pairs contradicted each other.
         edges: Pairs of overlapping segments in all of them.
         broken_edges: Of those, how many were given up.
-        median_ms: Time of one order.
+        median_ms: Time of one order; 0 where none was made.
     """
 
     scores: dict[str, PairScore]
@@ -113,6 +113,8 @@ class OrderingBenchmark:
             f"orders of {layouts} layouts{'edges':>12}{'broken':>8}{'cycles':>8}{'ms':>8}",
         ]
         for name, figures in self.orderers.items():
+            if figures.layouts == 0:
+                continue
             lines.append(
                 f"  {name:<26}{figures.edges:>8}{figures.broken_edges:>8}"
                 f"{figures.layouts_with_cycle:>8}{figures.median_ms:>8.1f}"
@@ -159,8 +161,12 @@ def measure_ordering(
         "closed form": ClosedFormOrderer(),
     }
     if network is not None:
-        judges["network"] = _network_judge(network)
+        by_network = _network_judge(network)
+        by_measured = _closed_judge(ranks, ["depth"])
+        judges["network"] = by_network
+        judges["network and depth"] = lambda *pairs: by_network(*pairs) + by_measured(*pairs)
         orderers["network"] = LearnedOrderer(network, reader.taxonomy, depth=False)
+        orderers["network and depth"] = LearnedOrderer(network, reader.taxonomy)
     by_depth: dict[str, Judge] = {}
     if depth is not None:
         by_depth["closed form, depth network"] = _closed_judge(ranks, LAYOUT_SOURCES)
@@ -327,6 +333,6 @@ class _Tally:
                 layouts_with_cycle=sum(bool(order.broken) for order in orders),
                 edges=sum(len(order.edges) + len(order.broken) for order in orders),
                 broken_edges=sum(len(order.broken) for order in orders),
-                median_ms=statistics.median(self._ms[name]) if orders else math.nan,
+                median_ms=statistics.median(self._ms[name]) if orders else 0.0,
             )
         return found

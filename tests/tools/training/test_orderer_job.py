@@ -107,6 +107,18 @@ def test_segments_are_put_in_order_by_it(town: Path, trained: Checkpoint) -> Non
     assert sources >= {"network", "class", "ground"}
 
 
+def test_scenes_of_toytown_are_learned_from_and_tried_on(town: Path) -> None:
+    samples = PairSettings(min_area_share=0.002, toytown_scenes=12)
+    job = build_job(replace(request(town, samples=samples), held_out=[]))
+    assert job.validate is not None
+
+    found = job.validate(job.objective.networks["network"].eval())
+
+    assert job.data["scenes"] == 10
+    assert found["pairs"] > 10
+    assert "accuracy_occlusion" in found
+
+
 def test_the_first_weights_are_of_the_seed(town: Path) -> None:
     one, again = (build_job(request(town)).objective.networks["network"] for _ in range(2))
     other = build_job(replace(request(town), seed=4)).objective.networks["network"]

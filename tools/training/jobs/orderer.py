@@ -41,6 +41,9 @@ NETWORK = "sims_ordering"
 SHOWN = 8
 """Pairs on a sample sheet."""
 
+SCENES_TRIED = 6
+"""One scene of toytown in so many is not trained on."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DepthOrigin:
@@ -94,7 +97,8 @@ SETTINGS: dict[str, type] = {
 def build_job(request: TrainingRequest) -> TrainingJob[PairBatch]:
     """Return the job: the pairs of the photographs are labelled, the network is drawn.
 
-    Of what is held out the first half fits the temperature, the second is measured on.
+    Of what is held out the first half fits the temperature, the second is measured on; so it is
+    with the last sixth of the scenes of toytown, since streets without depth know no truth.
 
     Raises:
         CheckpointError: If the weights of the depth network cannot be read.
@@ -114,7 +118,9 @@ def build_job(request: TrainingRequest) -> TrainingJob[PairBatch]:
         network = OrderNet(len(reader.taxonomy), network_settings, view)
     # Convolutions on the CPU are faster in this order of memory.
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    others = render_pairs(reader.taxonomy, pairs, request.seed) if pairs.toytown_scenes else []
+    scenes = render_pairs(reader.taxonomy, pairs, request.seed) if pairs.toytown_scenes else []
+    others = scenes[: len(scenes) - len(scenes) // SCENES_TRIED]
+    fitted, measured = _halves(held_out, scenes[len(others) :])
     batches = PairSamples(
         pictures, view, pairs, batch_size=request.batch_size, seed=request.seed, others=others
     )
@@ -141,8 +147,8 @@ def build_job(request: TrainingRequest) -> TrainingJob[PairBatch]:
         },
         objective=PairObjective(network),
         batches=batches,
-        validate=(lambda trained: _trial(trained, held_out)) if held_out else None,
-        sheet=lambda trained: _sheet(trained, held_out or pictures, reader.taxonomy),
+        validate=(lambda trained: _trial(trained, fitted, measured)) if measured else None,
+        sheet=lambda trained: _sheet(trained, measured or pictures, reader.taxonomy),
         report=JobReport(
             facts={"photographs": len(pictures), "pairs": len(batches), **known},
             lines={
@@ -150,7 +156,8 @@ def build_job(request: TrainingRequest) -> TrainingJob[PairBatch]:
                 + (f", and {len(others)} scenes of toytown" if others else ""),
                 "pairs": f"{len(batches)}: "
                 + ", ".join(f"{count} by {truth}" for truth, count in sorted(known.items())),
-                "validation": f"{len(held_out) or 'no'} photographs",
+                "validation": f"{len(held_out) or 'no'} photographs"
+                + (f" and {len(scenes) - len(others)} scenes" if scenes else ""),
             },
             samples="pairs of regions",
             validation=_in_lines,
@@ -210,15 +217,22 @@ def _taxonomy_of(checkpoint: Checkpoint) -> Taxonomy:
     return taxonomy_from_json(checkpoint.card.taxonomy, "the card")
 
 
-def _trial(network: nn.Module, pictures: Sequence[PairPicture]) -> Mapping[str, Any]:
-    """Set the network's temperature by one half of the pictures and measure on the other."""
+def _halves(*parts: Sequence[PairPicture]) -> tuple[list[PairPicture], list[PairPicture]]:
+    first = [picture for part in parts for picture in part[: len(part) // 2]]
+    second = [picture for part in parts for picture in part[len(part) // 2 :]]
+    return first, second
+
+
+def _trial(
+    network: nn.Module, fitted: Sequence[PairPicture], measured: Sequence[PairPicture]
+) -> Mapping[str, Any]:
+    """Set the network's temperature by some pictures and measure on others."""
     assert isinstance(network, OrderNet)
-    half = len(pictures) // 2
-    if half:
-        logits, in_front, _ = _answers(network, pictures[:half])
+    if fitted:
+        logits, in_front, _ = _answers(network, fitted)
         # In the precision in which it is written, so that what is measured is what is read back.
         network.temperature.fill_(float(np.float16(fit_temperature(logits, in_front))))
-    logits, in_front, truths = _answers(network, pictures[half:])
+    logits, in_front, truths = _answers(network, measured)
     found: dict[str, Any] = asdict(score_pairs(logits / float(network.temperature), in_front))
     found["temperature"] = float(network.temperature)
     for truth in sorted(set(truths)):
