@@ -1,7 +1,6 @@
 """A folder of completed layouts: maps that compose reads, and what each was made of."""
 
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,18 +14,18 @@ from scenequilt.memory_bank.taxonomy import VOID, Taxonomy
 from scenequilt.synthesis.completion.completer import Completed
 from scenequilt.tools.layout_files import LayoutFile
 from scenequilt.tools.output.atomic import write_atomically
-from scenequilt.tools.output.picture import label_bits
-from scenequilt.tools.output.png import encode_grey
+from scenequilt.tools.output.set_folder import SetFolder, write_classes, write_maps
 from scenequilt.tools.progress import Progress
 
-SET_FORMAT = "scenequilt completed layouts"
-SET_VERSION = 1
-
-MAX_DEPTH_MM = 65535
-"""Farthest that a depth file says; what is farther is written as this."""
-
-_FOLDERS = ("labels", "instances", "depth")
-_FILES = ("completion.json", "layouts.jsonl", "classes.json")
+COMPLETED_SET = SetFolder(
+    contents="completed layouts",
+    mark="completion.json",
+    format="scenequilt completed layouts",
+    version=1,
+    folders=("labels", "instances", "depth"),
+    files=("classes.json", "layouts.jsonl"),
+)
+"""The folder that write_completed_set writes."""
 
 
 class Completer(Protocol):
@@ -103,25 +102,6 @@ class CompletedSetReport:
     failures: tuple[tuple[str, str], ...]
 
 
-def refuse_other_folder(out: Path, *, force: bool) -> None:
-    """Refuse to write where somebody else's files or an earlier set are; call it early.
-
-    Raises:
-        ValueError: If out is a file or holds something else, or an earlier set and force is not
-            given.
-    """
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{out}: is a file, expected a folder to write; choose another --out")
-    if out.is_dir() and any(out.iterdir()):
-        if not _is_completed_set(out):
-            raise ValueError(
-                f"{out}: not empty and no folder of completed layouts (its completion.json does "
-                "not say so), so nothing is written there; choose another --out"
-            )
-        if not force:
-            raise ValueError(f"{out}: holds completed layouts already; --force replaces them")
-
-
 def write_completed_set(
     files: Sequence[LayoutFile],
     read: Callable[[Path], Layout],
@@ -156,17 +136,14 @@ def write_completed_set(
         progress: Called after each layout.
 
     Raises:
-        ValueError: If the folder is refused (see refuse_other_folder).
+        ValueError: If the folder is refused (see SetFolder.refuse_other).
     """
-    refuse_other_folder(out, force=force)
-    _empty(out)
     has_things = any(entry.kind == "thing" for entry in taxonomy.classes)
     folders = ["labels", *["instances"] * has_things, *["depth"] * with_depth]
-    for name in folders:
-        (out / name).mkdir(parents=True, exist_ok=True)
+    COMPLETED_SET.start(out, force=force, folders=folders)
     about = {"completer": completer.name, "request": dict(request)}
-    _write_about(out, about)
-    write_atomically(out / "classes.json", json.dumps(taxonomy.as_json(), indent=1) + "\n")
+    COMPLETED_SET.write_mark(out, about)
+    write_classes(out, taxonomy)
     rows: list[CompletedRow] = []
     lines: list[str] = []
     failures: list[tuple[str, str]] = []
@@ -174,7 +151,7 @@ def write_completed_set(
         try:
             layout = read(file.path)
             completed = completer.complete(layout)
-            _write_maps(out, file.name, completed.layout, folders)
+            write_maps(out, file.name, completed.layout, folders)
         except (DatasetError, ValueError) as error:
             where = "" if str(file.path) in str(error) else f"{file.path}: "
             failures.append((file.name, f"{where}{error}"))
@@ -186,45 +163,8 @@ def write_completed_set(
         if progress is not None:
             progress(done, len(files))
     write_atomically(out / "layouts.jsonl", "".join(f"{line}\n" for line in lines))
-    _write_about(out, {**about, "failures": [message for _, message in failures]})
+    COMPLETED_SET.write_mark(out, {**about, "failures": [message for _, message in failures]})
     return CompletedSetReport(tuple(rows), tuple(failures))
-
-
-def _is_completed_set(out: Path) -> bool:
-    try:
-        table = json.loads((out / "completion.json").read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
-        return False
-    return isinstance(table, dict) and table.get("format") == SET_FORMAT
-
-
-def _empty(out: Path) -> None:
-    if _is_completed_set(out):
-        for name in _FOLDERS:
-            if (out / name).is_dir():
-                shutil.rmtree(out / name)
-        # The mark that the folder is ours goes last.
-        for name in reversed(_FILES):
-            (out / name).unlink(missing_ok=True)
-
-
-def _write_about(out: Path, table: Mapping[str, Any]) -> None:
-    text = json.dumps({"format": SET_FORMAT, "version": SET_VERSION, **table}, indent=1)
-    write_atomically(out / "completion.json", text + "\n")
-
-
-def _write_maps(out: Path, name: str, layout: Layout, folders: Sequence[str]) -> None:
-    """Write the maps of a layout; all of them are encoded before one is written."""
-    file_ids = layout.taxonomy.encode(layout.label_map)
-    maps = {"labels": encode_grey(file_ids, "label map", bits=label_bits(layout.taxonomy))}
-    if "instances" in folders:
-        maps["instances"] = encode_grey(layout.instance_map, "instance map", bits=16)
-    if "depth" in folders:
-        assert layout.depth_m is not None, "with_depth says that every layout has depth"
-        millimetres = np.minimum(np.rint(layout.depth_m * 1000), MAX_DEPTH_MM)
-        maps["depth"] = encode_grey(millimetres.astype(np.uint16), "depth map", bits=16)
-    for folder, content in maps.items():
-        write_atomically(out / folder / f"{name}.png", content)
 
 
 def _row(file: LayoutFile, layout: Layout, completed: Completed) -> CompletedRow:

@@ -1,7 +1,6 @@
 """A folder of new layouts: label and instance maps that compose reads, and what they were made of."""
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,15 +14,18 @@ from scenequilt.memory_bank.store import sha256_of
 from scenequilt.memory_bank.taxonomy import VOID
 from scenequilt.synthesis.layouts.factory import LayoutFactory, NewLayout
 from scenequilt.tools.output.atomic import write_atomically
-from scenequilt.tools.output.picture import label_bits
-from scenequilt.tools.output.png import encode_grey
+from scenequilt.tools.output.set_folder import SetFolder, write_classes, write_maps
 from scenequilt.tools.progress import Progress
 
-SET_FORMAT = "scenequilt layouts"
-SET_VERSION = 1
-
-_FOLDERS = ("labels", "instances")
-_FILES = ("statistics.json", "layouts.jsonl", "classes.json")
+LAYOUT_SET = SetFolder(
+    contents="layouts",
+    mark="statistics.json",
+    format="scenequilt layouts",
+    version=1,
+    folders=("labels", "instances"),
+    files=("classes.json", "layouts.jsonl"),
+)
+"""The folder that write_layout_set fills, once it is started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,45 +72,6 @@ def layout_name(place: int) -> str:
     return f"layout_{place:05d}"
 
 
-def refuse_other_folder(out: Path, *, force: bool) -> None:
-    """Refuse to write where somebody else's files or an earlier set are; call it early.
-
-    Raises:
-        ValueError: If out is a file or holds something else, or an earlier set and force is not
-            given.
-    """
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{out}: is a file, expected a folder to write; choose another --out")
-    if out.is_dir() and any(out.iterdir()):
-        if not _is_layout_set(out):
-            raise ValueError(
-                f"{out}: not empty and no folder of layouts that this command made (its "
-                "statistics.json does not say so), so nothing is written there; choose another "
-                "--out"
-            )
-        if not force:
-            raise ValueError(f"{out}: holds layouts already; --force replaces them")
-
-
-def start_layout_set(out: Path, *, force: bool = False) -> None:
-    """Make the folder of a set of layouts, or empty that of an earlier one.
-
-    Raises:
-        ValueError: If the folder is refused (see refuse_other_folder).
-    """
-    refuse_other_folder(out, force=force)
-    if _is_layout_set(out):
-        for name in _FOLDERS:
-            if (out / name).is_dir():
-                shutil.rmtree(out / name)
-        # The mark that the folder is ours goes last.
-        for name in reversed(_FILES):
-            (out / name).unlink(missing_ok=True)
-    for name in _FOLDERS:
-        (out / name).mkdir(parents=True, exist_ok=True)
-    _write_statistics(out, {})
-
-
 def write_layout_set(
     factory: LayoutFactory,
     out: Path,
@@ -119,7 +82,7 @@ def write_layout_set(
     image_path: Callable[[str], Path] | None = None,
     progress: Progress | None = None,
 ) -> LayoutSetReport:
-    """Make layouts and write them into a folder that start_layout_set made.
+    """Make layouts and write them into a folder that was started as a LAYOUT_SET.
 
     labels/NAME.png holds file ids of the taxonomy, instances/NAME.png numbers of objects (16 bit),
     classes.json the classes, layouts.jsonl one line a layout with its parents, the sha256 of their
@@ -135,7 +98,7 @@ def write_layout_set(
         progress: Called after each layout.
     """
     taxonomy = factory.statistics.taxonomy
-    write_atomically(out / "classes.json", json.dumps(taxonomy.as_json(), indent=1) + "\n")
+    write_classes(out, taxonomy)
     before, after = np.zeros(256, np.int64), np.zeros(256, np.int64)
     no_stuff = Counter[str]()
     sha256s: dict[str, str] = {}
@@ -150,7 +113,7 @@ def write_layout_set(
             failures.append((place, str(error)))
         else:
             names.append(layout_name(place))
-            _write_layout(out, names[-1], made)
+            write_maps(out, names[-1], made.layout, LAYOUT_SET.folders)
             if image_path is not None:
                 for parent in made.parents:
                     if parent not in sha256s:
@@ -177,7 +140,7 @@ def write_layout_set(
         for class_id, entry in enumerate(factory.statistics.classes)
     )
     report = LayoutSetReport(tuple(names), changes, dict(edits), tuple(failures), dict(no_stuff))
-    _write_statistics(
+    LAYOUT_SET.write_mark(
         out,
         {
             "request": {"count": count, "seed": seed, **(request or {})},
@@ -190,29 +153,6 @@ def write_layout_set(
         },
     )
     return report
-
-
-def _is_layout_set(out: Path) -> bool:
-    try:
-        table = json.loads((out / "statistics.json").read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
-        return False
-    return isinstance(table, dict) and table.get("format") == SET_FORMAT
-
-
-def _write_statistics(out: Path, table: dict[str, Any]) -> None:
-    text = json.dumps({"format": SET_FORMAT, "version": SET_VERSION, **table}, indent=1)
-    write_atomically(out / "statistics.json", text + "\n")
-
-
-def _write_layout(out: Path, name: str, made: NewLayout) -> None:
-    layout = made.layout
-    labels = encode_grey(
-        layout.taxonomy.encode(layout.label_map), "label map", bits=label_bits(layout.taxonomy)
-    )
-    write_atomically(out / "labels" / f"{name}.png", labels)
-    numbers = encode_grey(layout.instance_map, "instance map", bits=16)
-    write_atomically(out / "instances" / f"{name}.png", numbers)
 
 
 def _row(name: str, made: NewLayout, sha256s: Mapping[str, str]) -> dict[str, Any]:

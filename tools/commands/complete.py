@@ -81,11 +81,11 @@ def run_complete(args: argparse.Namespace) -> Outcome:
         Status 1 if a layout was left out; the text names it.
     """
     from scenequilt.tools.commands.complete_sheet import MAX_SHOWN, write_complete_sheet
-    from scenequilt.tools.completed_set import refuse_other_folder, write_completed_set
+    from scenequilt.tools.completed_set import COMPLETED_SET, write_completed_set
     from scenequilt.tools.layout_files import companions_of, find_layout_files
     from scenequilt.tools.progress import progress_bar
 
-    refuse_other_folder(args.out, force=args.force)
+    COMPLETED_SET.refuse_other(args.out, force=args.force)
     _refuse_sheet(args.contact_sheet, force=args.force)
     files = find_layout_files(args.layouts, split=args.split, outside=args.out)[: args.limit]
     own = _own_classes(args.layouts, args.classes)

@@ -76,11 +76,7 @@ def run_layouts(args: argparse.Namespace) -> Outcome:
     from scenequilt.synthesis.layouts.factory import FactorySettings, LayoutFactory, edit_kinds
     from scenequilt.synthesis.layouts.source import DatasetLayouts
     from scenequilt.synthesis.layouts.statistics import learn_statistics
-    from scenequilt.tools.layout_set import (
-        refuse_other_folder,
-        start_layout_set,
-        write_layout_set,
-    )
+    from scenequilt.tools.layout_set import LAYOUT_SET, write_layout_set
     from scenequilt.tools.progress import progress_bar
 
     settings = FactorySettings(
@@ -92,13 +88,13 @@ def run_layouts(args: argparse.Namespace) -> Outcome:
     layouts = DatasetLayouts(reader, entries)
     for name in settings.favor or {}:
         reader.taxonomy.class_id(name)
-    refuse_other_folder(args.out, force=args.force)
+    LAYOUT_SET.refuse_other(args.out, force=args.force)
     _refuse_sheet(args.contact_sheet, force=args.force)
     with progress_bar("looking at layouts", "layouts") as progress:
         statistics = learn_statistics(layouts, progress=progress)
     factory = LayoutFactory(statistics, layouts, settings)
     # Not before here, for what is asked for may still be refused: earlier layouts are kept then.
-    start_layout_set(args.out, force=args.force)
+    LAYOUT_SET.start(args.out, force=args.force, folders=LAYOUT_SET.folders)
     request = {
         "dataset": str(args.dataset),
         "split": args.split,
