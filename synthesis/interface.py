@@ -1,7 +1,7 @@
 """ImageGenerator: one interface for everything that turns conditions into pictures."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -20,6 +20,8 @@ class Conditions:
         coverage: (B, 1, H, W) bool, True where the canvas holds a photograph's pixel.
         elided: (B, 1, H, W) bool, True where such a pixel was taken out again.
         style: (B, 3, H, W) float RGB in [0, 1], a picture whose look is wanted.
+        edges: (B, 1, H, W) bool, True on lines one pixel wide that are to be seen.
+        color_domain: (B, 3, H, W) float RGB in [0, 1], a plan in few flat colours.
     """
 
     layout: Tensor
@@ -28,6 +30,8 @@ class Conditions:
     coverage: Tensor | None = None
     elided: Tensor | None = None
     style: Tensor | None = None
+    edges: Tensor | None = None
+    color_domain: Tensor | None = None
 
     def needed(self, name: str, generator: str) -> Tensor:
         """Return a condition that a generator cannot do without.
@@ -44,6 +48,7 @@ class Conditions:
         return value
 
 
+@runtime_checkable
 class ImageGenerator(Protocol):
     """Turns conditions into pictures.
 

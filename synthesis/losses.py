@@ -1,6 +1,7 @@
 """Losses of generators: perceptual distance with balanced terms, and the adversarial hinge."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,35 +17,75 @@ BLOCKS = {13: (2, 2, 3, 3, 3), 16: (2, 2, 4, 4, 4)}
 TERMS = ("image", "conv1_2", "conv2_2", "conv3_2", "conv4_2", "conv5_2")
 """What pictures are compared by; all but the first are maps of the classifier."""
 
+FIRST_CONVOLUTIONS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+"""The maps that pix2pixHD and its successors compare by."""
+
 
 class PerceptualLoss:
     """Mean absolute differences of two pictures, of their pixels and of a classifier's maps.
 
     The classifier is frozen, its maps are taken after the ReLU, and its poolings are averages, as
-    in the code of the papers. It is no module, so its weights are in no checkpoint.
+    in the code of CRN and SIMS. It is no module, so its weights are in no checkpoint.
 
     Args:
         weights: (weight, bias) of each convolution of VGG-16 or VGG-19, in order.
+        layers: Maps that pictures are compared by, "convB_N" for the N-th convolution of block B, in
+            the order of the network.
+        pooling: "average", or "max" as the classifier was trained.
+        standardised: Bring colours to the mean and deviation that the classifier was trained with;
+            False shows it colours in [-1, 1], as the code of pix2pixHD does.
 
     Raises:
-        ValueError: If there are neither 13 nor 16 of them.
+        ValueError: If there are neither 13 nor 16 convolutions, or no such layer.
 
     Source:
         Chen and Koltun 2017, "Photographic Image Synthesis with Cascaded Refinement Networks",
         eq. 1, there with VGG-19.
     """
 
-    def __init__(self, weights: Sequence[tuple[Tensor, Tensor]]) -> None:
+    def __init__(
+        self,
+        weights: Sequence[tuple[Tensor, Tensor]],
+        *,
+        layers: Sequence[str] = TERMS[1:],
+        pooling: Literal["average", "max"] = "average",
+        standardised: bool = True,
+    ) -> None:
         if len(weights) not in BLOCKS:
             raise ValueError(
                 f"there are {len(weights)} convolutions, expected the 13 of VGG-16 or the 16 of "
                 "VGG-19"
             )
+        there = layer_names(len(weights))
+        unknown = [layer for layer in layers if layer not in there]
+        if unknown or list(layers) != sorted(layers, key=there.index):
+            raise ValueError(
+                f"layers are {', '.join(layers)}, expected some of {', '.join(there)}, in this order"
+            )
         self.network = f"vgg{len(weights) + 3}"
+        self.layers = tuple(layers)
+        self._pooling = pooling
+        self._standardised = standardised
         self._weights = [
             (weight.float().contiguous(memory_format=torch.channels_last), bias.float())
             for weight, bias in weights
         ]
+
+    def comparing(
+        self,
+        layers: Sequence[str],
+        *,
+        pooling: Literal["average", "max"] = "average",
+        standardised: bool = True,
+    ) -> "PerceptualLoss":
+        """Return a loss of the same classifier, which shares its weights, by other maps.
+
+        Raises:
+            ValueError: If there is no such layer.
+        """
+        return PerceptualLoss(
+            self._weights, layers=layers, pooling=pooling, standardised=standardised
+        )
 
     def to(self, device: torch.device | str) -> "PerceptualLoss":
         """Move the classifier to a device."""
@@ -69,37 +110,46 @@ class PerceptualLoss:
         differences = [(made.float() - real.float()).abs().mean()]
         for mine, wanted in zip(found, expected, strict=True):
             differences.append((mine.float() - wanted.float()).abs().mean())
-        return dict(zip(TERMS, differences, strict=True))
+        return dict(zip(("image", *self.layers), differences, strict=True))
 
     def maps(self, pictures: Tensor) -> list[Tensor]:
-        """Return the maps after the second convolution of each of the five blocks.
+        """Return the maps of the layers, after the ReLU.
 
         Args:
             pictures: (B, 3, H, W) RGB around [0, 1].
 
         Returns:
-            (B, C, h, w) each, h and w halving; C is 64, 128, 256, 512, 512.
+            (B, C, h, w) each; h and w halve from block to block, C is 64, 128, 256, 512, 512 there.
         """
-        mean = pictures.new_tensor(IMAGENET_MEAN).view(3, 1, 1)
-        std = pictures.new_tensor(IMAGENET_STD).view(3, 1, 1)
-        features = ((pictures - mean) / std).contiguous(memory_format=torch.channels_last)
-        maps, place = [], 0
-        for number, length in enumerate(BLOCKS[len(self._weights)]):
-            if number:
-                features = F.avg_pool2d(features, 2)
-            last_block = number == len(BLOCKS[13]) - 1
-            for _ in range(2 if last_block else length):
-                weight, bias = self._weights[place]
-                features = F.relu(F.conv2d(features, weight, bias, padding=1))
-                if place in self._ends:
-                    maps.append(features)
-                place += 1
+        if self._standardised:
+            mean = pictures.new_tensor(IMAGENET_MEAN).view(3, 1, 1)
+            std = pictures.new_tensor(IMAGENET_STD).view(3, 1, 1)
+            features = (pictures - mean) / std
+        else:
+            features = 2 * pictures - 1
+        features = features.contiguous(memory_format=torch.channels_last)
+        maps: list[Tensor] = []
+        for (weight, bias), name in zip(
+            self._weights, layer_names(len(self._weights)), strict=True
+        ):
+            if len(maps) == len(self.layers):
+                break
+            if name.endswith("_1") and name != "conv1_1":
+                pool = F.avg_pool2d if self._pooling == "average" else F.max_pool2d
+                features = pool(features, 2)
+            features = F.relu(F.conv2d(features, weight, bias, padding=1))
+            if name in self.layers:
+                maps.append(features)
         return maps
 
-    @property
-    def _ends(self) -> set[int]:
-        lengths = BLOCKS[len(self._weights)]
-        return {sum(lengths[:number]) + 1 for number in range(len(lengths))}
+
+def layer_names(convolutions: int) -> list[str]:
+    """Return the names of VGG's convolutions, "conv1_1" to "conv5_3" for the 13 of VGG-16."""
+    return [
+        f"conv{block}_{number}"
+        for block, length in enumerate(BLOCKS[convolutions], start=1)
+        for number in range(1, length + 1)
+    ]
 
 
 class LossBalance:

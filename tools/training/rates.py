@@ -12,7 +12,8 @@ def learning_rate(step: int, settings: TrainingSettings) -> float:
     """Return the learning rate of a step.
 
     It rises along a line until warm_up of the steps are behind it, and is greatest then. "linear"
-    and "cosine" fall from there, so that the step after the last would have rate 0.
+    and "cosine" fall from there, "constant_linear" from half of all steps on, so that the step after
+    the last would have rate 0.
 
     Args:
         step: 1 to settings.total_steps.
@@ -26,8 +27,12 @@ def learning_rate(step: int, settings: TrainingSettings) -> float:
         return settings.rate * step / top
     if settings.schedule == "constant":
         return settings.rate
+    if settings.schedule == "constant_linear":
+        top = max(top, total // 2)
+        if step <= top:
+            return settings.rate
     fallen = (step - top) / (total - top + 1)
-    if settings.schedule == "linear":
+    if settings.schedule in ("linear", "constant_linear"):
         return settings.rate * (1 - fallen)
     return settings.rate * (1 + math.cos(math.pi * fallen)) / 2
 

@@ -25,7 +25,8 @@ class TrainingSettings:
         weight_decay: Adam: added to the gradient, times the weight; AdamW: share of the weight that
             a step of rate 1 takes off.
         schedule: How the rate goes on after the warm-up: "constant"; "linear" or half a "cosine"
-            down to 0; "one_cycle", see rates.learning_rate.
+            down to 0; "constant_linear", constant for the first half of all steps, then linear;
+            "one_cycle", see rates.learning_rate.
         warm_up: Share of the steps until the rate is greatest, in [0, 1).
         clip_norm: Greatest norm of a part's gradient; longer ones are shortened. None for none.
         rate_factors: By part of the objective, what its rate is multiplied by; 1 where not named.
@@ -51,7 +52,7 @@ class TrainingSettings:
     rate: float = 2e-4
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.0
-    schedule: Literal["constant", "linear", "cosine", "one_cycle"] = "constant"
+    schedule: Literal["constant", "linear", "constant_linear", "cosine", "one_cycle"] = "constant"
     warm_up: float = 0.0
     clip_norm: float | None = None
     rate_factors: Mapping[str, float] = field(default_factory=dict)

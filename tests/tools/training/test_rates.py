@@ -25,6 +25,12 @@ def test_a_linear_rate_falls_by_equal_parts_and_would_then_be_zero() -> None:
     assert rates(schedule="linear", total_steps=4) == [2.0, 1.5, 1.0, 0.5]
 
 
+def test_a_rate_is_constant_for_half_of_the_steps_and_then_falls_by_equal_parts() -> None:
+    found = rates(schedule="constant_linear", total_steps=8)
+
+    assert found == pytest.approx([2.0, 2.0, 2.0, 2.0, 1.6, 1.2, 0.8, 0.4])
+
+
 def test_a_cosine_is_half_way_down_in_the_middle() -> None:
     found = rates(schedule="cosine", total_steps=8)
 
@@ -34,7 +40,7 @@ def test_a_cosine_is_half_way_down_in_the_middle() -> None:
 
 
 def test_a_rise_comes_before_every_fall() -> None:
-    for schedule in ("linear", "cosine", "one_cycle"):
+    for schedule in ("linear", "constant_linear", "cosine", "one_cycle"):
         found = rates(schedule=schedule, total_steps=50, warm_up=0.2)
         assert found[9] == pytest.approx(2.0)
         assert found == sorted(found[:10]) + sorted(found[10:], reverse=True)

@@ -24,9 +24,9 @@ from scenequilt.synthesis.network import (
 from scenequilt.synthesis.objective import SynthesisLossSettings
 from scenequilt.synthesis.samples import CanvasSampleSettings, as_batch
 from scenequilt.tools.settings import find_config, read_tables
+from scenequilt.tools.training import loss_network
 from scenequilt.tools.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from scenequilt.tools.training.job import TrainingJob
-from scenequilt.tools.training.jobs import synthesis
 from scenequilt.tools.training.jobs.synthesis import (
     SETTINGS,
     PictureSettings,
@@ -92,7 +92,7 @@ def _tiny_classifier(path: Path, *, short_side: int | None) -> SimpleNamespace:
 @pytest.fixture
 def tiny_classifier(monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file of weights that is read as a tiny classifier."""
-    monkeypatch.setattr(synthesis, "read_perceptual", _tiny_classifier)
+    monkeypatch.setattr(loss_network, "read_perceptual", _tiny_classifier)
     monkeypatch.setattr(FeatureDiscriminator, "CHANNELS", (2, 2, 2, 2, 2))
     return Path("vgg.npz")
 
@@ -356,7 +356,7 @@ def test_a_classifier_of_another_kind_is_refused(
         found = _tiny_classifier(path, short_side=short_side)
         return SimpleNamespace(convolutions=found.convolutions[:5])
 
-    monkeypatch.setattr(synthesis, "read_perceptual", five)
+    monkeypatch.setattr(loss_network, "read_perceptual", five)
 
     with pytest.raises(
         CheckpointError, match=r"alex\.npz: there are 5 convolutions.*give the weights of one of"

@@ -28,10 +28,10 @@ from scenequilt.synthesis.objective import (
     SynthesisObjective,
 )
 from scenequilt.synthesis.samples import CanvasBatches, CanvasSampleSettings, as_batch
-from scenequilt.tools.evaluation.perceptual import read_perceptual
 from scenequilt.tools.settings import as_json, read_settings
 from scenequilt.tools.training.checkpoint import Checkpoint, read_checkpoint
 from scenequilt.tools.training.job import TrainingJob
+from scenequilt.tools.training.loss_network import load_perceptual
 from scenequilt.tools.training.request import TrainingRequest
 
 NETWORK = "sims_synthesis"
@@ -104,7 +104,7 @@ def build_job(request: TrainingRequest) -> TrainingJob[SynthesisBatch]:
     pictures = request.table("pictures", PictureSettings)
     perceptual = None
     if request.features is not None:
-        perceptual = _loss_network(request.features).to(request.device)
+        perceptual = load_perceptual(request.features).to(request.device)
     classes = len(canvases.taxonomy)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(request.seed)
@@ -193,15 +193,6 @@ def _elision(canvases: CanvasSet, pictures: PictureSettings) -> dict[str, Any]:
     if pictures.inner_ratio is not None:
         elision["inner_ratio"] = list(pictures.inner_ratio)
     return elision
-
-
-def _loss_network(path: Path) -> PerceptualLoss:
-    try:
-        return PerceptualLoss(read_perceptual(path, short_side=None).convolutions)
-    except ValueError as error:
-        raise CheckpointError(
-            f"{path}: {error}; give the weights of one of those by --features"
-        ) from error
 
 
 def finished(network: CanvasGenerator, pair: CanvasPair) -> NDArray[np.uint8]:
