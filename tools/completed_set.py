@@ -13,6 +13,7 @@ from scenequilt.memory_bank.layout import Layout
 from scenequilt.memory_bank.taxonomy import VOID, Taxonomy
 from scenequilt.synthesis.completion.completer import Completed
 from scenequilt.tools.layout_files import LayoutFile
+from scenequilt.tools.layout_parents import Parents, parents_as_json
 from scenequilt.tools.output.atomic import write_atomically
 from scenequilt.tools.output.set_folder import SetFolder, write_classes, write_maps
 from scenequilt.tools.progress import Progress
@@ -39,19 +40,6 @@ class Completer(Protocol):
     def complete(self, layout: Layout) -> Completed:
         """Return the layout without void."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Parent:
-    """The photograph whose layout a layout is.
-
-    Attributes:
-        names: As its dataset has it, or of several that went into a derived layout.
-        image_sha256: Of their files.
-    """
-
-    names: tuple[str, ...] = ()
-    image_sha256: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +97,7 @@ def write_completed_set(
     taxonomy: Taxonomy,
     out: Path,
     *,
-    parent_of: Callable[[Path], Parent],
+    parents_of: Callable[[Path], Parents],
     request: Mapping[str, Any],
     with_depth: bool = False,
     force: bool = False,
@@ -128,7 +116,7 @@ def write_completed_set(
         completer: Fills them.
         taxonomy: The classes.
         out: The folder; made if it is not there.
-        parent_of: Finds the photographs whose layout a label map is.
+        parents_of: Finds the photographs whose layout a label map is.
         request: What was asked for, JSON, kept in completion.json.
         with_depth: True if every layout has depth, which is then written as well.
         force: Replace an earlier set.
@@ -157,7 +145,9 @@ def write_completed_set(
             failures.append((file.name, f"{where}{error}"))
         else:
             rows.append(_row(file, layout, completed))
-            lines.append(json.dumps({**rows[-1].as_json(), **_parents(parent_of(file.path))}))
+            lines.append(
+                json.dumps({**rows[-1].as_json(), **parents_as_json(parents_of(file.path))})
+            )
             if show is not None:
                 show(file.name, layout, completed)
         if progress is not None:
@@ -187,9 +177,3 @@ def _row(file: LayoutFile, layout: Layout, completed: Completed) -> CompletedRow
         probability=probability,
         objects=int(np.setdiff1d(numbers[numbers > 0], layout.instance_map).size),
     )
-
-
-def _parents(parent: Parent) -> dict[str, Any]:
-    """Return what read_parents reads; hashes are numbered, for their names may be several's."""
-    hashes = {str(number): each for number, each in enumerate(parent.image_sha256)}
-    return {"parents": list(parent.names), "image_sha256": hashes}

@@ -1,11 +1,9 @@
 """The layouts a run is asked for: found on disk, named, and read in the bank's classes."""
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,7 +13,7 @@ from scenequilt.memory_bank.datasets.layout_file import Companions, companions, 
 from scenequilt.memory_bank.datasets.open import READERS, open_dataset
 from scenequilt.memory_bank.errors import LabelError
 from scenequilt.memory_bank.layout import Layout
-from scenequilt.memory_bank.taxonomy import VOID, Taxonomy
+from scenequilt.memory_bank.taxonomy import VOID, Taxonomy, read_taxonomy
 
 NOT_LABELS = ("_instanceIds", "_color", "_instanceTrainIds", "_polygons")
 """Endings of files that lie beside Cityscapes label maps and are none."""
@@ -128,6 +126,92 @@ def read_layout_file(
     return layout
 
 
+def classes_of_layouts(layouts: Sequence[Path], given: Path | None) -> Taxonomy | None:
+    """Return what the layouts' values mean: as given, as their dataset says, or None if neither.
+
+    Args:
+        layouts: Label maps, folders of them, and folders of datasets.
+        given: A classes.json, None if there is none.
+
+    Raises:
+        ValueError: If the layouts are of several taxonomies.
+    """
+    if given is not None:
+        return read_taxonomy(given)
+    found = {path: _classes_beside(path) for path in layouts}
+    distinct = set(found.values())
+    if len(distinct) > 1:
+        named = "; ".join(
+            f"{path}: {'no classes.json' if taxonomy is None else taxonomy.name}"
+            for path, taxonomy in found.items()
+        )
+        raise ValueError(
+            f"the layouts' values mean different classes ({named}); take one dataset "
+            "after the other, or say what all of them mean with --classes FILE"
+        )
+    return distinct.pop()
+
+
+def _classes_beside(path: Path) -> Taxonomy | None:
+    if path.is_dir() and any(reader.recognises(path) for reader in READERS.values()):
+        return open_dataset(path).taxonomy
+    # labels/[split/]NAME.png, and the folders of it, have classes.json beside labels/.
+    whole = path.resolve()
+    for folder in (whole, *whole.parents[:3]):
+        if folder.name == "labels" and (folder.parent / "classes.json").is_file():
+            return read_taxonomy(folder.parent / "classes.json")
+    beside = (whole if path.is_dir() else whole.parent) / "classes.json"
+    return read_taxonomy(beside) if beside.is_file() else None
+
+
+def read_in_classes(
+    path: Path,
+    taxonomy: Taxonomy,
+    own: Taxonomy | None,
+    size_hw: tuple[int, int] | None,
+    repair: Repair,
+) -> Layout:
+    """Read a layout in the classes that a network was trained on.
+
+    Args:
+        path: The label map; instance and depth maps are looked for beside it.
+        taxonomy: The network's.
+        own: What the file's values mean, None if they are file ids of taxonomy; matched by name.
+        size_hw: (height, width) in pixels to bring it to, by nearest; None keeps its own.
+        repair: What to do with values that are no ids.
+
+    Raises:
+        LabelError: If a file is unreadable, nothing is labelled, or a class is not of the taxonomy.
+    """
+    beside = companions_of(path)
+    layout = read_layout(
+        path,
+        own or taxonomy,
+        instance_path=beside.instance_path,
+        depth_path=beside.depth_path,
+        repair=repair,
+        unknown_remedy="say what the values mean with --classes FILE, a classes.json",
+    )
+    shown = [int(label) for label in np.unique(layout.label_map) if label != VOID]
+    if not shown:
+        raise LabelError(
+            f"{path}: every pixel is void, so there is nothing to go on from; label some of it"
+        )
+    if own is not None and own != taxonomy:
+        known = [entry.name for entry in taxonomy.classes]
+        unknown = [
+            own.classes[label].name for label in shown if own.classes[label].name not in known
+        ]
+        if unknown:
+            raise LabelError(
+                f"{path}: taxonomy {own.name!r} has class {unknown[0]!r}, but the weights are of "
+                f"taxonomy {taxonomy.name!r} with {', '.join(known)}; give weights that were "
+                "trained on the layout's classes, or match them by name with --classes FILE"
+            )
+        layout = in_taxonomy(layout, taxonomy, where=str(path))
+    return layout if size_hw is None else layout.resized(size_hw)
+
+
 def companions_of(path: Path) -> Companions:
     """Find the instance and depth maps that lie beside a label map.
 
@@ -147,70 +231,6 @@ def companions_of(path: Path) -> Companions:
                 )
         break
     return found
-
-
-class BankPhotograph(Protocol):
-    """What is compared of a photograph in a bank; store.SourceRecord has it."""
-
-    @property
-    def source_id(self) -> str: ...
-    @property
-    def split(self) -> str: ...
-    @property
-    def image_sha256(self) -> str: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Parents:
-    """The photographs whose layouts went into a derived one.
-
-    Attributes:
-        names: As the dataset has them; with the split in front where two splits share a name.
-        image_sha256: Of the files of those photographs, where it is on record.
-    """
-
-    names: frozenset[str]
-    image_sha256: frozenset[str]
-
-    def sources(self, photographs: Iterable[BankPhotograph]) -> list[str]:
-        """Return the ids that the parents have in a bank, by their bytes or by their name.
-
-        A bank of resized copies has other bytes, and a bank that met two photographs of one name
-        calls the second NAME~12345678; neither may feed a picture that it is a parent of.
-        """
-        return [
-            found.source_id
-            for found in photographs
-            if found.image_sha256 in self.image_sha256 or self.names & _dataset_names(found)
-        ]
-
-
-def read_parents(folder: Path) -> dict[str, Parents]:
-    """Read which photographs the layouts of a folder were derived from, by name of the layout.
-
-    Args:
-        folder: The folder of label maps; layouts.jsonl lies beside it.
-
-    Returns:
-        Nothing if there is no layouts.jsonl.
-
-    Raises:
-        LabelError: If layouts.jsonl cannot be read.
-    """
-    path = folder.parent / "layouts.jsonl"
-    if not path.is_file():
-        return {}
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        rows = [json.loads(line) for line in lines if line.strip()]
-        return {row["name"]: _parents_of(row) for row in rows}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise LabelError(
-            f"{path}: cannot be read ({type(error).__name__}: {error}), expected a line for each "
-            'layout with "name" and "parents", as scenequilt layouts writes it: it says which '
-            "photographs the layouts beside it were derived from; make the layouts again, or move "
-            "the file away"
-        ) from error
 
 
 def in_taxonomy(layout: Layout, taxonomy: Taxonomy, *, where: str) -> Layout:
@@ -237,19 +257,6 @@ def in_taxonomy(layout: Layout, taxonomy: Taxonomy, *, where: str) -> Layout:
             )
         table[class_id] = names[entry.name]
     return Layout(table[layout.label_map], layout.instance_map, taxonomy, layout.depth_m)
-
-
-def _parents_of(row: Mapping[str, Any]) -> Parents:
-    names = row["parents"]
-    if not isinstance(names, list):
-        raise TypeError(f"parents is {names!r}, expected a list of names")
-    return Parents(frozenset(names), frozenset(row.get("image_sha256", {}).values()))
-
-
-def _dataset_names(photograph: BankPhotograph) -> set[str]:
-    """Return what a dataset may call a photograph of a bank."""
-    name = photograph.source_id.removesuffix(f"~{photograph.image_sha256[:8]}")
-    return {photograph.source_id, name, f"{photograph.split}-{name}"}
 
 
 def _label_maps_of(folder: Path, split: str | None, outside: Path | None) -> list[Path]:

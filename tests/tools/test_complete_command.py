@@ -19,7 +19,8 @@ from scenequilt.tools.cli import main
 from scenequilt.tools.commands.complete import add_complete_command
 from scenequilt.tools.commands.complete_sheet import write_complete_sheet
 from scenequilt.tools.commands.outcome import Outcome
-from scenequilt.tools.layout_files import find_layout_files, read_layout_file, read_parents
+from scenequilt.tools.layout_files import find_layout_files, read_layout_file
+from scenequilt.tools.layout_parents import read_parents
 from scenequilt.tools.output.png import decode_numbers, decode_rgb
 from scenequilt.tools.training.checkpoint import CheckpointCard, program_version, write_checkpoint
 

@@ -17,8 +17,8 @@ from scenequilt.tools.layout_files import (
     find_layout_files,
     in_taxonomy,
     read_layout_file,
-    read_parents,
 )
+from scenequilt.tools.layout_parents import read_parents
 
 TAXONOMY = Taxonomy(
     "two",

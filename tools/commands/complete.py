@@ -2,7 +2,6 @@
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +9,10 @@ from scenequilt.tools.commands import arguments
 from scenequilt.tools.commands.outcome import Outcome
 
 if TYPE_CHECKING:
-    from scenequilt.memory_bank.datasets.interface import Repair
     from scenequilt.memory_bank.layout import Layout
     from scenequilt.memory_bank.taxonomy import Taxonomy
     from scenequilt.synthesis.completion.completer import Completed
-    from scenequilt.tools.completed_set import CompletedSetReport, Completer, Parent
+    from scenequilt.tools.completed_set import CompletedSetReport, Completer
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -82,13 +80,19 @@ def run_complete(args: argparse.Namespace) -> Outcome:
     """
     from scenequilt.tools.commands.complete_sheet import MAX_SHOWN, write_complete_sheet
     from scenequilt.tools.completed_set import COMPLETED_SET, write_completed_set
-    from scenequilt.tools.layout_files import companions_of, find_layout_files
+    from scenequilt.tools.layout_files import (
+        classes_of_layouts,
+        companions_of,
+        find_layout_files,
+        read_in_classes,
+    )
+    from scenequilt.tools.layout_parents import parent_finder
     from scenequilt.tools.progress import progress_bar
 
     COMPLETED_SET.refuse_other(args.out, force=args.force)
     _refuse_sheet(args.contact_sheet, force=args.force)
     files = find_layout_files(args.layouts, split=args.split, outside=args.out)[: args.limit]
-    own = _own_classes(args.layouts, args.classes)
+    own = classes_of_layouts(args.layouts, args.classes)
     completer, taxonomy = _completer(args, own)
     shown: list[tuple[str, Layout, Completed]] = []
 
@@ -100,11 +104,11 @@ def run_complete(args: argparse.Namespace) -> Outcome:
     with progress_bar("completing", "layouts") as progress:
         report = write_completed_set(
             files,
-            lambda path: _read(path, taxonomy, own, args.size, args.repair),
+            lambda path: read_in_classes(path, taxonomy, own, args.size, args.repair),
             completer,
             taxonomy,
             args.out,
-            parent_of=_parent_finder(args.layouts),
+            parents_of=parent_finder(args.layouts),
             request={
                 "layouts": [str(path) for path in args.layouts],
                 "weights": None if args.weights is None else str(args.weights),
@@ -143,132 +147,6 @@ def _completer(args: argparse.Namespace, own: "Taxonomy | None") -> "tuple[Compl
 
     completer = restore_completer(read_checkpoint(args.weights))
     return completer, completer.taxonomy
-
-
-def _own_classes(layouts: Sequence[Path], given: Path | None) -> "Taxonomy | None":
-    """Return what the layouts' values mean: as given, as their dataset says, or None if neither.
-
-    Raises:
-        ValueError: If layouts of several taxonomies are to be completed at once.
-    """
-    from scenequilt.memory_bank.taxonomy import read_taxonomy
-
-    if given is not None:
-        return read_taxonomy(given)
-    found = {path: _classes_beside(path) for path in layouts}
-    distinct = set(found.values())
-    if len(distinct) > 1:
-        named = "; ".join(
-            f"{path}: {'no classes.json' if taxonomy is None else taxonomy.name}"
-            for path, taxonomy in found.items()
-        )
-        raise ValueError(
-            f"the layouts' values mean different classes ({named}); complete them one dataset "
-            "after the other, or say what all of them mean with --classes FILE"
-        )
-    return distinct.pop()
-
-
-def _classes_beside(path: Path) -> "Taxonomy | None":
-    from scenequilt.memory_bank.datasets.open import READERS, open_dataset
-    from scenequilt.memory_bank.taxonomy import read_taxonomy
-
-    if path.is_dir() and any(reader.recognises(path) for reader in READERS.values()):
-        return open_dataset(path).taxonomy
-    # labels/[split/]NAME.png, and the folders of it, have classes.json beside labels/.
-    whole = path.resolve()
-    for folder in (whole, *whole.parents[:3]):
-        if folder.name == "labels" and (folder.parent / "classes.json").is_file():
-            return read_taxonomy(folder.parent / "classes.json")
-    beside = (whole if path.is_dir() else whole.parent) / "classes.json"
-    return read_taxonomy(beside) if beside.is_file() else None
-
-
-def _read(
-    path: Path,
-    taxonomy: "Taxonomy",
-    own: "Taxonomy | None",
-    size_hw: tuple[int, int] | None,
-    repair: "Repair",
-) -> "Layout":
-    """Read a layout in the classes that it is completed in.
-
-    Raises:
-        LabelError: If a file is unreadable, nothing is labelled, or a class is not of the taxonomy.
-    """
-    import numpy as np
-
-    from scenequilt.memory_bank.datasets.layout_file import read_layout
-    from scenequilt.memory_bank.errors import LabelError
-    from scenequilt.memory_bank.taxonomy import VOID
-    from scenequilt.tools.layout_files import companions_of, in_taxonomy
-
-    beside = companions_of(path)
-    layout = read_layout(
-        path,
-        own or taxonomy,
-        instance_path=beside.instance_path,
-        depth_path=beside.depth_path,
-        repair=repair,
-        unknown_remedy="say what the values mean with --classes FILE, a classes.json",
-    )
-    shown = [int(label) for label in np.unique(layout.label_map) if label != VOID]
-    if not shown:
-        raise LabelError(
-            f"{path}: every pixel is void, so there is nothing to go on from; label some of it"
-        )
-    if own is not None and own != taxonomy:
-        known = [entry.name for entry in taxonomy.classes]
-        unknown = [
-            own.classes[label].name for label in shown if own.classes[label].name not in known
-        ]
-        if unknown:
-            raise LabelError(
-                f"{path}: taxonomy {own.name!r} has class {unknown[0]!r}, but the weights complete "
-                f"taxonomy {taxonomy.name!r} with {', '.join(known)}; give weights that were "
-                "trained on the layout's classes, or match them by name with --classes FILE"
-            )
-        layout = in_taxonomy(layout, taxonomy, where=str(path))
-    return layout if size_hw is None else layout.resized(size_hw)
-
-
-def _parent_finder(layouts: Sequence[Path]) -> "Callable[[Path], Parent]":
-    """Return a function from a label map to the photographs whose layout it is.
-
-    compose --exclude-own leaves them out, and could not tell from the bytes of a completed layout.
-    """
-    from scenequilt.memory_bank.datasets.folder import files_by_name
-    from scenequilt.memory_bank.datasets.open import READERS, open_dataset
-    from scenequilt.memory_bank.store import sha256_of
-    from scenequilt.tools.completed_set import Parent
-    from scenequilt.tools.layout_files import read_parents
-
-    photographs: dict[Path, tuple[str, Path]] = {}
-    for folder in layouts:
-        has_images = not (folder / "labels").is_dir() or (folder / "images").is_dir()
-        if (
-            folder.is_dir()
-            and has_images
-            and any(reader.recognises(folder) for reader in READERS.values())
-        ):
-            for entry in open_dataset(folder).entries():
-                photographs[entry.label_path.resolve()] = (entry.source_id, entry.image_path)
-
-    def parent_of(path: Path) -> Parent:
-        derived = read_parents(path.parent).get(path.stem)
-        if derived is not None:
-            return Parent(tuple(sorted(derived.names)), tuple(sorted(derived.image_sha256)))
-        found = photographs.get(path.resolve())
-        for labels in (path.parent, path.parent.parent):
-            if found is None and labels.name == "labels":
-                images = (labels.parent / "images" / path.relative_to(labels)).parent
-                image = files_by_name(images).get(path.stem)
-                found = None if image is None else (path.stem, image)
-        if found is None or not found[1].is_file():
-            return Parent()
-        return Parent((found[0],), (sha256_of(found[1]),))
-
-    return parent_of
 
 
 def _refuse_sheet(sheet: Path | None, *, force: bool) -> None:

@@ -30,11 +30,10 @@ from scenequilt.synthesis.stages import ComposeSettings
 from scenequilt.tools.benchmarks.machine import peak_memory_bytes
 from scenequilt.tools.layout_files import (
     LayoutFile,
-    Parents,
     companions_of,
     read_layout_file,
-    read_parents,
 )
+from scenequilt.tools.layout_parents import Parents, read_parents
 from scenequilt.tools.learned_stages import load_stages
 from scenequilt.tools.output.atomic import write_atomically
 from scenequilt.tools.output.contact_sheet import contact_sheet_png
