@@ -274,7 +274,7 @@ def test_a_class_that_the_weights_do_not_know_is_refused_by_name(
 
     assert outcome.status == 1
     assert (
-        "tram.png: taxonomy 'other' has class 'tram', but the weights complete taxonomy 'three' "
+        "tram.png: taxonomy 'other' has class 'tram', but the weights are of taxonomy 'three' "
         "with sky, road, car; give weights that were trained on the layout's classes"
     ) in outcome.text
 
