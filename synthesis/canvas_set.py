@@ -89,6 +89,10 @@ class CanvasSet:
                     bool(file["photographs"][number].attrs["held_out"])
                     for number in sorted(file["photographs"])
                 ]
+                self._sizes: list[tuple[int, int]] = [
+                    file["photographs"][number]["label_map"].shape
+                    for number in sorted(file["photographs"])
+                ]
                 self.sha256: str = file.attrs["sha256"]
         except (OSError, KeyError) as error:
             raise DatasetError(
@@ -115,6 +119,10 @@ class CanvasSet:
     def photographs(self) -> int:
         """How many photographs they were made of."""
         return len(self._names)
+
+    def size_hw(self, place: int) -> tuple[int, int]:
+        """Return the (height, width) in pixels of one of them; none is decoded."""
+        return self._sizes[self._photograph_of[place]]
 
     def read(self, place: int) -> CanvasPair:
         """Read one of them, 0 to len - 1.

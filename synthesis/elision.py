@@ -75,7 +75,7 @@ def elide_borders(
     elided &= (lots < ratio[canvas.ownership]) & canvas.coverage
 
     ground = is_ground(canvas.delivered.taxonomy)[canvas.delivered.label_map]
-    band = max(1, round(settings.outer_band * height))
+    band = max(1, round(settings.outer_band * height)) if settings.outer_band else 0
     for place, item in enumerate(canvas.placed):
         if canvas.delivered.taxonomy.classes[item.segment.class_id].kind != "thing":
             continue

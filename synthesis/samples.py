@@ -52,7 +52,7 @@ class CanvasBatches:
         seed: Of all that is drawn.
 
     Raises:
-        ValueError: If there is no canvas, or the first is smaller than the piece.
+        ValueError: If there is no canvas, or one is smaller than the piece.
     """
 
     def __init__(
@@ -66,12 +66,13 @@ class CanvasBatches:
     ) -> None:
         if not places:
             raise ValueError(f"{canvases.path} holds no canvas to learn from, expected at least 1")
-        size = canvases.read(places[0]).label_map.shape
-        if settings.crop_hw[0] > size[0] or settings.crop_hw[1] > size[1]:
-            raise ValueError(
-                f"crop_hw is {settings.crop_hw}, but the canvases of {canvases.path} are "
-                f"{size[0]}x{size[1]} (height x width in pixels); give a piece within them"
-            )
+        for place in places:
+            size = canvases.size_hw(place)
+            if settings.crop_hw[0] > size[0] or settings.crop_hw[1] > size[1]:
+                raise ValueError(
+                    f"crop_hw is {settings.crop_hw}, but canvas {place} of {canvases.path} is "
+                    f"{size[0]}x{size[1]} (height x width in pixels); give a piece within all"
+                )
         self._canvases = canvases
         self._places = places
         self._settings = settings

@@ -48,6 +48,12 @@ def test_the_ratio_is_the_share_of_the_band(canvas: Canvas) -> None:
     assert 0.4 < share < 0.7
 
 
+def test_without_bands_nothing_is_elided(canvas: Canvas) -> None:
+    settings = ElisionSettings(inner_band=0.0, inner_ratio=(0.0, 0.0), outer_band=0.0)
+
+    assert not elide_borders(canvas, seed=0, settings=settings).any()
+
+
 def test_outer_elision_takes_ground_beside_a_car_and_nothing_above_it(canvas: Canvas) -> None:
     settings = ElisionSettings(inner_band=0.0, inner_ratio=(0.0, 0.0), outer_band=0.1)
 
