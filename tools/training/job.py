@@ -88,6 +88,8 @@ class TrainingJob(Generic[Batch]):
             None where nothing is held out.
         sheet: Takes the same to a (H, W, 3) uint8 RGB picture that shows a person how far it has
             come; None for none.
+        complete: Gives the same, once it is trained, what is measured and not learnt by gradients;
+            None for nothing.
         report: What it tells of itself.
     """
 
@@ -101,4 +103,5 @@ class TrainingJob(Generic[Batch]):
     delivered: str = "network"
     validate: Callable[[nn.Module], Mapping[str, Any]] | None = None
     sheet: Callable[[nn.Module], NDArray[np.uint8]] | None = None
+    complete: Callable[[nn.Module], None] | None = None
     report: JobReport = field(default_factory=JobReport)

@@ -150,6 +150,8 @@ def train_job(
                 steps_done=done,
                 anywhere=lambda here: ranks.any([here])[0],
             )
+        if job.complete is not None:
+            job.complete(step.average)
         # Rounded first, so that what is tried and returned is what is read back from the file.
         step.average.load_state_dict(halved(step.average.state_dict()))
         if ranks.is_first:
