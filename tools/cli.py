@@ -15,9 +15,11 @@ from scenequilt.tools.commands.bench import add_bench_command
 from scenequilt.tools.commands.canvases import add_canvases_command
 from scenequilt.tools.commands.complete import add_complete_command
 from scenequilt.tools.commands.compose import add_compose_command
+from scenequilt.tools.commands.convert import add_convert_command
 from scenequilt.tools.commands.demo import add_demo_command
 from scenequilt.tools.commands.evaluate import add_evaluate_command
 from scenequilt.tools.commands.experiment import add_experiment_command
+from scenequilt.tools.commands.generate import add_generate_command
 from scenequilt.tools.commands.inspect import add_inspect_command
 from scenequilt.tools.commands.layouts import add_layouts_command
 from scenequilt.tools.commands.outcome import Outcome
@@ -57,6 +59,8 @@ def build_parser() -> argparse.ArgumentParser:
     add_demo_command(commands)
     add_canvases_command(commands)
     add_train_command(commands)
+    add_generate_command(commands)
+    add_convert_command(commands)
     return parser
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from scenequilt.tools.commands.bench_alignment import add_alignment_benchmark
 from scenequilt.tools.commands.bench_compose import add_compose_benchmark
+from scenequilt.tools.commands.bench_generators import add_generators_benchmark
 from scenequilt.tools.commands.bench_ordering import add_ordering_benchmark
 from scenequilt.tools.commands.outcome import Outcome
 
@@ -20,6 +21,7 @@ def add_bench_command(commands: "Commands") -> None:
     benchmarks = parser.add_subparsers(title="benchmarks", metavar="BENCHMARK", required=True)
     add_alignment_benchmark(benchmarks)
     add_compose_benchmark(benchmarks)
+    add_generators_benchmark(benchmarks)
     add_ordering_benchmark(benchmarks)
     retrieval = benchmarks.add_parser(
         "retrieval",
