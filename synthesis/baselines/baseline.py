@@ -15,7 +15,7 @@ class GeneratorObjective(Protocol):
 
     @property
     def networks(self) -> Mapping[str, nn.Module]:
-        """Return the networks that are trained, "generator" last."""
+        """Return the networks that are trained, by part; "generator" is the one that is delivered."""
         ...
 
     @property

@@ -136,7 +136,8 @@ class SpectralNorm(nn.Module):
         weight: (C, ...) float.
 
     Source:
-        Miyato et al. 2018, "Spectral Normalization for Generative Adversarial Networks", appendix A.
+        Miyato, Kataoka, Koyama and Yoshida 2018, "Spectral Normalization for Generative Adversarial
+        Networks", section 2.1.
     """
 
     u: Tensor
@@ -427,9 +428,8 @@ class SpadeGenerator(nn.Module):
         layout = conditions.layout
         if layout.ndim != 4 or layout.shape[1] != self.classes + 1:
             raise ValueError(
-                f"layout is {tuple(layout.shape)}, expected (B, {self.classes + 1}, H, W) of "
-                f"{self.classes} classes and void; give it in the taxonomy that the network was "
-                "trained with"
+                f"layout must be (B, {self.classes + 1}, H, W), got {tuple(layout.shape)}; give it "
+                "in the taxonomy that the network was trained with"
             )
         parts = [layout[:, :-1]]
         if self.settings.void_channel != "none":

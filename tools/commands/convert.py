@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-CONVERTED = ("pix2pixhd", "spade")
-"""Generators whose authors publish checkpoints of PyTorch."""
+CONVERTED = {"pix2pixhd": "E.", "spade": ""}
+"""Generators whose authors publish checkpoints of PyTorch, each with what is put before the names of
+its encoder's tensors, which lie in a file of their own."""
 
 
 def add_convert_command(commands: "Commands") -> None:
@@ -28,7 +29,9 @@ def add_convert_command(commands: "Commands") -> None:
         "whose classes must be the network's: for Cityscapes all 35 ids, without void "
         "(--set network.void_channel=...). The weights keep their authors' licence.",
     )
-    parser.add_argument("generator", choices=CONVERTED, metavar="NAME", help=" or ".join(CONVERTED))
+    parser.add_argument(
+        "generator", choices=sorted(CONVERTED), metavar="NAME", help=" or ".join(CONVERTED)
+    )
     parser.add_argument(
         "published", type=Path, metavar="FILE.pth", help="state dict of the generator, *_net_G.pth"
     )
@@ -82,7 +85,8 @@ def run_convert(args: argparse.Namespace) -> Outcome:
     taxonomy = read_taxonomy(args.classes)
     state = dict(_state_of(args.published))
     if args.encoder is not None:
-        state |= {f"E.{name}": value for name, value in _state_of(args.encoder).items()}
+        prefix = CONVERTED[args.generator]
+        state |= {f"{prefix}{name}": value for name, value in _state_of(args.encoder).items()}
     published = job.baseline.published
     assert published is not None, "CONVERTED names those that have a key map"
     try:

@@ -986,8 +986,8 @@ def test_a_checkpoint_of_something_else_is_refused_by_its_names() -> None:
 
     with pytest.raises(
         ValueError,
-        match=r"of depth 'more', norm 'batch' and vae False: 2 tensors are missing \(blocks\.5\.con"
-        r"v_out\.parametrizations\.weight\.original, start\.bias\), 1 are not known \(model\.0\.wei",
+        match=r"of depth 'more', norm 'batch' and vae False: 2 tensors are missing \(blocks\."
+        r"5\.conv_out\.parametrizations\.weight\.original, start\.bias\), 1 are not known \(model",
     ):
         published(state, CLASSES, SMALL_PUBLISHED)
 
@@ -1034,7 +1034,7 @@ def test_a_network_that_is_shown_boundaries_needs_instances() -> None:
 
 
 def test_a_layout_of_other_classes_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"layout is \(1, 3, 32, 32\), expected \(B, 4, H, W\)"):
+    with pytest.raises(ValueError, match=r"layout must be \(B, 4, H, W\), got \(1, 3, 32, 32\)"):
         _generator().generate(Conditions(torch.zeros(1, 3, 32, 32)))
 
 
