@@ -15,10 +15,12 @@ LEARNED = {
     "scenequilt.alignment": "learned network objective samples",
     "scenequilt.ordering": "depth_network depth_objective depth_samples learned network objective "
     "samples",
-    "scenequilt.synthesis": "discriminator interface losses network objective refinement samples "
-    "sims_finish",
+    "scenequilt.synthesis": "boundaries discriminator drawing interface losses multiscale network "
+    "objective painting photograph_samples refinement resail resail_finish samples sims_finish",
+    "scenequilt.synthesis.baselines": "baseline crn pi_rec pix2pix pix2pixhd spade",
     "scenequilt.synthesis.completion": "network objective samples",
-    "scenequilt.tools.benchmarks": "ordering synthesis",
+    "scenequilt.tools": "generator_painter",
+    "scenequilt.tools.benchmarks": "generators ordering synthesis",
 }
 """Modules of the learned stages, which need PyTorch; the closed path imports none of them."""
 

@@ -1,9 +1,9 @@
 """The learned stages of a folder of weights, and which stages of a run are closed or learned."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from scenequilt.alignment.aligner import ClosedFormAligner
 from scenequilt.memory_bank.errors import CheckpointError
@@ -17,12 +17,16 @@ from scenequilt.synthesis.stages import Aligner, Orderer
 if TYPE_CHECKING:
     import torch
     from _typeshed import DataclassInstance
+    from torch import nn
 
     from scenequilt.alignment.learned import LearnedAligner
     from scenequilt.ordering.learned import LearnedOrderer
+    from scenequilt.synthesis.resail_finish import Kept, ResailFinish
     from scenequilt.synthesis.sims_finish import SimsFinish
     from scenequilt.tools.output.recipe import ComposeChoices
     from scenequilt.tools.training.checkpoint import Checkpoint
+
+Network = TypeVar("Network", bound="nn.Module")
 
 StageName = Literal["closed", "learned"]
 """How a stage runs: by its closed form, or by a trained network."""
@@ -33,6 +37,12 @@ FILES = {
     "finish": "synthesis.safetensors",
 }
 """What a folder of weights holds for each stage; each of them may be absent."""
+
+FINISHES = {"sims": FILES["finish"], "resail": "resail.safetensors"}
+"""The same for each finish by a network. Of several in a folder the first is taken if none is named."""
+
+NAMES = tuple(dict.fromkeys((*FILES.values(), *FINISHES.values())))
+"""Every file that a folder of weights may hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +58,25 @@ class StageWeights:
     def __post_init__(self) -> None:
         if not self.folder.is_dir():
             raise CheckpointError(
-                f"{self.folder} is no folder; give one with any of {', '.join(FILES.values())}"
+                f"{self.folder} is no folder; give one with any of {', '.join(NAMES)}"
             )
-        if not any((self.folder / name).is_file() for name in FILES.values()):
+        if not any((self.folder / name).is_file() for name in NAMES):
             raise CheckpointError(
-                f"{self.folder} holds none of {', '.join(FILES.values())}; put there what "
+                f"{self.folder} holds none of {', '.join(NAMES)}; put there what "
                 "scenequilt train wrote"
             )
 
-    def path(self, stage: str) -> Path:
+    def path(self, stage: str, finish: str = "sims") -> Path:
         """Return the file of a stage.
+
+        Args:
+            stage: One of FILES.
+            finish: One of FINISHES, where that is the stage.
 
         Raises:
             CheckpointError: If it is absent.
         """
-        path = self.folder / FILES[stage]
+        path = self.folder / file_of(stage, finish)
         if not path.is_file():
             raise CheckpointError(
                 f"{path} is missing, which the learned stage {stage!r} needs; train it with "
@@ -70,9 +84,24 @@ class StageWeights:
             )
         return path
 
-    def has(self, stage: str) -> bool:
+    def has(self, stage: str, finish: str = "sims") -> bool:
         """Return True if the folder holds weights for a stage."""
-        return (self.folder / FILES[stage]).is_file()
+        return (self.folder / file_of(stage, finish)).is_file()
+
+    @property
+    def finish(self) -> str | None:
+        """The finish by a network that is taken if none is named, None if there are no weights."""
+        return next((finish for finish in FINISHES if self.has("finish", finish)), None)
+
+
+def file_of(stage: str, finish: str = "sims") -> str:
+    """Return the name of a stage's file in a folder of weights.
+
+    Args:
+        stage: One of FILES.
+        finish: One of FINISHES, where that is the stage.
+    """
+    return FINISHES[finish] if stage == "finish" else FILES[stage]
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +148,8 @@ def load_stages(
     for stage in choices.learned:
         if stage not in weights:
             raise CheckpointError(
-                f"the learned stage {stage!r} needs {FILES[stage]}, and no weights were given; "
+                f"the learned stage {stage!r} needs {file_of(stage, choices.finish)}, and no "
+                "weights were given; "
                 "name their folder with --weights, or run the closed form"
             )
     if choices.learned:
@@ -132,13 +162,17 @@ def load_stages(
         finish = ClosedFinish(transfer=transfer)
         if choices.blend is not None:
             finish = replace(finish, blend=choices.blend)
-    elif choices.finish == "sims":
-        from scenequilt.synthesis.sims_finish import before_network
+    elif choices.finish in FINISHES:
+        from scenequilt.synthesis.painting import before_network
 
         before = before_network(transfer=transfer)
         if choices.blend is not None:
             before = replace(before, blend=choices.blend)
-        finish = load_finish(weights["finish"], taxonomy, before=before, elides=choices.elision)
+        path, elides = weights["finish"], choices.elision
+        if choices.finish == "sims":
+            finish = load_finish(path, taxonomy, before=before, elides=elides)
+        else:
+            finish = load_resail(path, taxonomy, before=before, elides=elides, kept=choices.kept)
     return Stages(
         aligner=load_aligner(weights["align"], taxonomy)
         if choices.align == "learned"
@@ -186,11 +220,49 @@ def load_finish(
     Raises:
         CheckpointError: If the file is another network's, or of other classes than the bank's.
     """
+    from scenequilt.synthesis.painting import before_network
+    from scenequilt.synthesis.sims_finish import SimsFinish
+    from scenequilt.tools.training.jobs.synthesis import restore
+
+    network, elision = _painter(path, taxonomy, restore)
+    return SimsFinish(network, elision, before or before_network(), elides)
+
+
+def load_resail(
+    path: Path,
+    taxonomy: Taxonomy,
+    *,
+    before: ClosedFinish | None = None,
+    elides: bool = True,
+    kept: "Kept" = "exact",
+) -> "ResailFinish":
+    """Load the finish by the retrieval-guided generator, in the fastest precision of this machine.
+
+    Args:
+        path: The file.
+        taxonomy: The bank's.
+        before: What is done to the canvas before the network sees it; the finish's own if None.
+        elides: Let it repaint what lies along seams.
+        kept: What becomes of pixels that need no change.
+
+    Raises:
+        CheckpointError: If the file is another network's, or of other classes than the bank's.
+    """
+    from scenequilt.synthesis.painting import before_network
+    from scenequilt.synthesis.resail_finish import ResailFinish
+    from scenequilt.tools.training.jobs.resail import restore
+
+    network, elision = _painter(path, taxonomy, restore)
+    return ResailFinish(network, elision, before or before_network(), elides, kept)
+
+
+def _painter(
+    path: Path, taxonomy: Taxonomy, restore: "Callable[[Checkpoint], Network]"
+) -> "tuple[Network, ElisionSettings]":
+    """Return the network of a finish, and the bands that it was trained with."""
     import torch
 
-    from scenequilt.synthesis.sims_finish import SimsFinish, before_network
     from scenequilt.tools.settings import read_settings
-    from scenequilt.tools.training.jobs.synthesis import restore
 
     checkpoint = _checked(path, taxonomy)
     try:
@@ -205,7 +277,7 @@ def load_finish(
     except (CheckpointError, ValueError) as error:
         raise CheckpointError(f"{path}: {error}") from error
     network.to(dtype=inference_dtype()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return SimsFinish(network, elision, before or before_network(), elides)
+    return network, elision
 
 
 def inference_dtype() -> "torch.dtype":

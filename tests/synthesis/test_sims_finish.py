@@ -16,7 +16,8 @@ from scenequilt.synthesis.composition import Composition, PixelState
 from scenequilt.synthesis.elision import ElisionSettings
 from scenequilt.synthesis.finish import ClosedFinish, NoFinish
 from scenequilt.synthesis.network import CanvasGenerator, CanvasGeneratorSettings
-from scenequilt.synthesis.sims_finish import REPAINTED, UNCHANGED, SimsFinish, before_network
+from scenequilt.synthesis.painting import REPAINTED, UNCHANGED, before_network
+from scenequilt.synthesis.sims_finish import SimsFinish
 from scenequilt.synthesis.stages import Bank, ComposeSettings
 
 MakeLayout = Callable[..., Layout]

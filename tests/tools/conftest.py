@@ -4,7 +4,7 @@ of it, and stand-ins for the networks that pictures are judged by."""
 import argparse
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -231,6 +231,27 @@ def toytown_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     folder = tmp_path_factory.mktemp("weights")
     write_checkpoint(folder / "synthesis.safetensors", network.state_dict(), card, half=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def toytown_resail_weights(toytown_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of the retrieval-guided generator alone."""
+    import torch
+
+    from scenequilt.memory_bank.toytown.classes import TOYTOWN_TAXONOMY
+    from scenequilt.synthesis.resail import ResailGenerator, ResailSettings
+    from scenequilt.tools.training.checkpoint import read_checkpoint, write_checkpoint
+
+    settings = ResailSettings(channels=(8, 4), hidden=(4, 4), encoder=(4, 4))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = ResailGenerator(len(TOYTOWN_TAXONOMY), settings)
+    table = {name: list(getattr(settings, name)) for name in ("channels", "hidden", "encoder")}
+    card = read_checkpoint(toytown_weights / "synthesis.safetensors").card
+    card = replace(card, network="resail", settings={"network": table})
+    folder = tmp_path_factory.mktemp("resail")
+    write_checkpoint(folder / "resail.safetensors", network.state_dict(), card, half=True)
     return folder
 
 

@@ -445,6 +445,34 @@ def test_what_is_asked_for_goes_before_weights(
     assert ("weights_finish" in _plan(tmp_path)) == (finish == "sims")
 
 
+def test_the_retrieval_guided_finish_copies_what_needs_no_change(
+    run_command: Run,
+    toytown_bank: Path,
+    toytown_layouts: list[Path],
+    toytown_resail_weights: Path,
+    tmp_path: Path,
+) -> None:
+    """Found by its weights, replayed to the same bytes; painted too, nothing would be copied."""
+    states = {}
+    for kept in ("exact", "free"):
+        outcome = run_command(
+            "compose", toytown_layouts[0], "--bank", toytown_bank, "--out", tmp_path / kept,
+            "--weights", toytown_resail_weights, "--no-color-transfer", "--kept", kept,
+        )  # fmt: skip
+        assert "stages: align closed, order closed, finish resail" in outcome.text.splitlines()
+        states[kept] = _rows(tmp_path / kept)[0]["states"]
+    replayed = run_command("replay", tmp_path / "exact")
+
+    recipe = read_recipe(
+        tmp_path / "exact" / _rows(tmp_path / "exact")[0]["folder"] / "recipe.json"
+    )
+    assert recipe.weights["finish"].path.endswith("resail.safetensors")
+    assert (recipe.choices.finish, recipe.choices.kept) == ("resail", "exact")
+    assert recipe.settings["finish"]["margin_px"] == 3
+    assert states["exact"]["copied"] > 10 * states["free"].get("copied", 0)
+    assert replayed.status == 0
+
+
 def test_without_elision_less_is_painted(
     painted: tuple[Path, Outcome],
     run_command: Run,
@@ -466,6 +494,7 @@ def test_without_elision_less_is_painted(
     ("arguments", "message"),
     [
         (["--finish", "sims"], r"'finish' needs synthesis\.safetensors, and no weights.*--weights"),
+        (["--finish", "resail"], r"'finish' needs resail\.safetensors, and no weights.*--weights"),
         (["--align", "learned"], r"'align' needs aligner\.safetensors, and no weights.*--weights"),
         (["--weights", "nowhere"], "nowhere is no folder; give one with any of aligner"),
     ],
@@ -592,6 +621,7 @@ def test_a_style_photograph_changes_the_picture(
     [
         (["--where", "colour=red"], ValueError, "unknown key 'colour'"),
         (["--finish", "none", "--blend", "hard"], ValueError, "'hard' needs finish 'closed' or"),
+        (["--kept", "free"], ValueError, "kept 'free' needs finish 'resail', got 'closed'"),
         (["--context", "-1"], ValueError, r"context is -1\.0, expected at least 0"),
         (["--style", "nowhere.jpg"], ValueError, "nowhere.jpg: no such file, expected a photo"),
         (["--classes", "nowhere.json"], DatasetError, "nowhere.json is missing"),

@@ -4,6 +4,7 @@ import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -29,6 +30,9 @@ from scenequilt.tools.training.checkpoint import (
     write_checkpoint,
 )
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 Run = Callable[..., Outcome]
 
 
@@ -40,7 +44,7 @@ def _run(*argv: str | Path | int) -> Outcome:
     return outcome
 
 
-def _weights(path: Path, name: str, settings: object, taxonomy: Taxonomy) -> Path:
+def _weights(path: Path, name: str, settings: "DataclassInstance", taxonomy: Taxonomy) -> Path:
     torch.manual_seed(0)
     network = load_baseline(name).build(len(taxonomy), settings)
     card = CheckpointCard(

@@ -1,6 +1,7 @@
 """Learned stages: which there are weights for, and what fits whom."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,14 +15,18 @@ from scenequilt.memory_bank.toytown.classes import TOYTOWN_TAXONOMY
 from scenequilt.ordering.orderer import ClosedFormOrderer
 from scenequilt.synthesis.elision import ElisionSettings
 from scenequilt.synthesis.finish import ClosedFinish, NoFinish
+from scenequilt.synthesis.resail_finish import ResailFinish
 from scenequilt.synthesis.sims_finish import SimsFinish
 from scenequilt.tools.learned_stages import (
     FILES,
+    FINISHES,
     StageWeights,
+    file_of,
     inference_dtype,
     load_aligner,
     load_finish,
     load_orderer,
+    load_resail,
     load_stages,
 )
 from scenequilt.tools.output.recipe import ComposeChoices
@@ -39,6 +44,12 @@ def file(toytown_weights: Path) -> Path:
     return toytown_weights / FILES["finish"]
 
 
+@pytest.fixture
+def resail_file(toytown_resail_weights: Path, tmp_path: Path) -> Path:
+    """Weights of the retrieval-guided generator, in a folder that is ours to change."""
+    return shutil.copytree(toytown_resail_weights, tmp_path / "resail") / FINISHES["resail"]
+
+
 def _with_card(file: Path, out: Path, **changes: object) -> Path:
     checkpoint = read_checkpoint(file)
     card = replace(checkpoint.card, **changes)  # type: ignore[arg-type]
@@ -51,6 +62,21 @@ def test_a_folder_knows_its_stages(toytown_weights: Path) -> None:
 
     assert [stage for stage in FILES if weights.has(stage)] == ["finish"]
     assert weights.path("finish") == toytown_weights / "synthesis.safetensors"
+    assert weights.finish == "sims"
+
+
+def test_a_folder_knows_which_finishes_it_has(file: Path, resail_file: Path) -> None:
+    weights = StageWeights(resail_file.parent)
+
+    assert (weights.has("finish"), weights.has("finish", "resail")) == (False, True)
+    assert weights.path("finish", "resail") == resail_file
+    assert weights.finish == "resail"
+    with pytest.raises(
+        CheckpointError, match=r"synthesis\.safetensors is missing, which the learn"
+    ):
+        weights.path("finish")
+    shutil.copy(file, resail_file.parent / FINISHES["sims"])
+    assert weights.finish == "sims", "the first of several"
 
 
 def test_a_stage_without_weights_is_named(toytown_weights: Path) -> None:
@@ -93,13 +119,16 @@ def test_choices_reach_the_closed_finish() -> None:
         (ComposeChoices(align="learned"), "align"),
         (ComposeChoices(order="learned"), "order"),
         (ComposeChoices(finish="sims"), "finish"),
+        (ComposeChoices(finish="resail"), "finish"),
     ],
 )
 def test_a_learned_stage_needs_weights(choices: ComposeChoices, stage: str) -> None:
+    file = file_of(stage, choices.finish)
+
     assert choices.learned == (stage,)
     with pytest.raises(
         CheckpointError,
-        match=f"stage '{stage}' needs {FILES[stage]}, and no weights were given; .*--weights",
+        match=f"stage '{stage}' needs {file}, and no weights were given; .*--weights",
     ):
         load_stages(choices, {}, TOYTOWN_TAXONOMY)
 
@@ -114,6 +143,32 @@ def test_the_finish_is_loaded_as_it_was_trained(file: Path) -> None:
     assert (finish.elides, finish.before.transfer) == (False, None)
     assert not finish.generator.training
     assert next(finish.generator.parameters()).dtype == inference_dtype()
+
+
+def test_the_retrieval_guided_finish_is_loaded_as_it_was_trained(resail_file: Path) -> None:
+    choices = ComposeChoices(
+        finish="resail", kept="harmonise", elision=False, color_transfer=False, blend="hard"
+    )
+
+    finish = load_stages(choices, {"finish": resail_file}, TOYTOWN_TAXONOMY).finish
+
+    assert isinstance(finish, ResailFinish)
+    assert finish.elision == ElisionSettings(inner_band=0.03, outer_band=0.05)
+    assert (finish.kept, finish.elides, finish.before.transfer) == ("harmonise", False, None)
+    assert finish.before.blend == "hard"
+    assert not finish.generator.training
+    assert next(finish.generator.parameters()).dtype == inference_dtype()
+    plain = load_stages(ComposeChoices(finish="resail"), {"finish": resail_file}, TOYTOWN_TAXONOMY)
+    settings = plain.finish_settings()
+    assert (settings["name"], settings["kept"], settings["elides"]) == ("resail", "exact", True)
+    assert "generator" not in json.loads(json.dumps(settings))
+
+
+def test_weights_of_one_finish_are_not_those_of_another(file: Path, resail_file: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"network 'sims_synthesis', expected 'resail'; give"):
+        load_resail(file, TOYTOWN_TAXONOMY)
+    with pytest.raises(CheckpointError, match=r"network 'resail', expected 'sims_synthesis'; give"):
+        load_finish(resail_file, TOYTOWN_TAXONOMY)
 
 
 def test_the_precision_is_one_that_this_processor_computes_in() -> None:
@@ -133,9 +188,11 @@ def test_the_settings_of_a_finish_go_into_a_recipe_without_weights(file: Path) -
     assert closed["name"] == "closed"
 
 
-@pytest.mark.parametrize("stage", FILES)
-def test_weights_of_other_classes_are_refused_by_name(file: Path, stage: str) -> None:
-    learned = "sims" if stage == "finish" else "learned"
+@pytest.mark.parametrize(
+    ("stage", "learned"),
+    [("align", "learned"), ("order", "learned"), *(("finish", finish) for finish in FINISHES)],
+)
+def test_weights_of_other_classes_are_refused_by_name(file: Path, stage: str, learned: str) -> None:
     choices = ComposeChoices(**{stage: learned})  # type: ignore[arg-type]
 
     with pytest.raises(

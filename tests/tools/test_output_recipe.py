@@ -10,6 +10,7 @@ from scenequilt.memory_bank.errors import RecipeError
 from scenequilt.tools.output.recipe import (
     ComposeChoices,
     FileStamp,
+    FinishName,
     Recipe,
     check_program,
     check_stamp,
@@ -77,6 +78,21 @@ def test_a_recipe_of_another_version_says_which_program_reads_it(tmp_path: Path)
 
     with pytest.raises(RecipeError, match=r"version 9.*replay it with scenequilt 0\.0\.7"):
         read_recipe(path)
+
+
+@pytest.mark.parametrize("finish", ["none", "closed", "sims"])
+def test_what_is_kept_is_a_choice_of_one_finish_alone(finish: FinishName) -> None:
+    assert ComposeChoices(finish="resail", kept="free").learned == ("finish",)
+    with pytest.raises(ValueError, match=f"kept 'free' needs finish 'resail', got '{finish}'"):
+        ComposeChoices(finish=finish, kept="free")
+
+
+def test_choices_from_before_there_was_anything_to_keep_are_read(tmp_path: Path) -> None:
+    table = json.loads(RECIPE.as_text())
+    del table["choices"]["kept"]
+    path = _write(tmp_path / "recipe.json", choices=table["choices"])
+
+    assert read_recipe(path) == RECIPE
 
 
 def test_a_missing_key_is_named(tmp_path: Path) -> None:

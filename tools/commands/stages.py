@@ -27,8 +27,8 @@ def add_stage_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments to a command that composes."""
     parser.add_argument(
         "--weights", type=Path, metavar="DIR",
-        help="folder with any of aligner.safetensors, orderer.safetensors, synthesis.safetensors; "
-        "stages that it has weights for run learned, unless told otherwise",
+        help="folder with any of aligner.safetensors, orderer.safetensors, synthesis.safetensors, "
+        "resail.safetensors; stages that it has weights for run learned, unless told otherwise",
     )  # fmt: skip
     parser.add_argument(
         "--align", choices=["closed", "learned"],
@@ -39,9 +39,16 @@ def add_stage_arguments(parser: argparse.ArgumentParser) -> None:
         help="how it is said who is in front (default: learned where there are weights)",
     )  # fmt: skip
     parser.add_argument(
-        "--finish", choices=["none", "closed", "sims"],
+        "--finish", choices=["none", "closed", "sims", "resail"],
         help="none stops at the canvas; closed moves colours, blends, fills; sims lets the "
-        "synthesis network paint (default: sims where there are weights, else closed)",
+        "synthesis network paint, resail the retrieval-guided generator (default: the first of "
+        "sims, resail that there are weights for, else closed)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--kept", choices=["exact", "harmonise", "free"], default="exact",
+        help="what resail does with pixels that need no change: exact leaves them bit for bit, "
+        "harmonise moves their colours slowly from place to place, free paints them too "
+        "(default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--blend", choices=["hard", "feathered", "multiband"],
@@ -68,28 +75,32 @@ def stages_of(args: argparse.Namespace) -> StageChoice:
     Raises:
         CheckpointError: If there is no such folder, or a stage that was named has no weights in it.
     """
-    from scenequilt.tools.learned_stages import FILES, StageWeights
+    from scenequilt.tools.learned_stages import FILES, FINISHES, StageWeights
 
     weights = None if args.weights is None else StageWeights(args.weights)
-    finish = args.finish
-    if finish is None:
-        finish = "sims" if _has(weights, "finish") else "closed"
+    finish = args.finish or (weights and weights.finish) or "closed"
     choices = {
         "align": args.align or ("learned" if _has(weights, "align") else "closed"),
         "order": args.order or ("learned" if _has(weights, "order") else "closed"),
         "finish": finish,
+        "kept": args.kept,
         "blend": args.blend,
         "color_transfer": args.color_transfer,
         "elision": args.elision,
         "context": args.context,
     }
-    named = {"align": args.align, "order": args.order, "finish": args.finish}
+    learned = {
+        "align": args.align == "learned",
+        "order": args.order == "learned",
+        "finish": finish in FINISHES,
+    }
     files = {}
     if weights is not None:
+        painter = finish if finish in FINISHES else "sims"
         files = {
-            stage: weights.path(stage)
+            stage: weights.path(stage, painter)
             for stage in FILES
-            if weights.has(stage) or named[stage] in ("learned", "sims")
+            if weights.has(stage, painter) or learned[stage]
         }
     return StageChoice(choices, files)
 

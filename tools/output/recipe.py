@@ -14,7 +14,7 @@ from scenequilt.memory_bank.datasets.interface import Repair
 from scenequilt.memory_bank.errors import RecipeError
 from scenequilt.memory_bank.search import Search
 from scenequilt.synthesis.blending import Blend
-from scenequilt.tools.learned_stages import StageName
+from scenequilt.tools.learned_stages import FINISHES, StageName
 
 RECIPE_FORMAT = "scenequilt recipe"
 RECIPE_VERSION = 2
@@ -33,9 +33,12 @@ LIBRARIES = (
 )
 """Libraries whose version can change a picture."""
 
-FinishName = Literal["none", "closed", "sims"]
+FinishName = Literal["none", "closed", "sims", "resail"]
 """Where a picture is left: "none" at the canvas, "closed" after the finish without weights, "sims"
-after the synthesis network."""
+after the synthesis network, "resail" after the retrieval-guided generator."""
+
+KeptName = Literal["exact", "harmonise", "free"]
+"""What "resail" does with pixels that need no change."""
 
 HASHED = (
     "image.png",
@@ -71,7 +74,10 @@ class ComposeChoices:
         seed: What random choices are drawn with.
         variants: Pictures of each layout.
         size_hw: (height, width) to bring layouts to, or None for their own.
-        finish: "none" stops at the canvas, "closed" finishes without weights, "sims" by a network.
+        finish: "none" stops at the canvas, "closed" finishes without weights, "sims" and "resail" by
+            a network.
+        kept: What "resail" does with pixels that need no change: "exact" leaves them, "harmonise"
+            moves their colours slowly from place to place, "free" paints them too.
         align: How segments are bent, "closed" or "learned".
         order: How they are put in order, "closed" or "learned".
         blend: "hard", "feathered" or "multiband"; None for the finish's own.
@@ -92,6 +98,7 @@ class ComposeChoices:
     variants: int = 1
     size_hw: tuple[int, int] | None = None
     finish: FinishName = "closed"
+    kept: KeptName = "exact"
     align: StageName = "closed"
     order: StageName = "closed"
     blend: Blend | None = None
@@ -115,7 +122,13 @@ class ComposeChoices:
             raise ValueError(f"context is {self.context}, expected at least 0")
         if self.blend is not None and self.finish == "none":
             raise ValueError(
-                f"blend {self.blend!r} needs finish 'closed' or 'sims': 'none' stops at the canvas"
+                f"blend {self.blend!r} needs finish 'closed' or that of a network: 'none' stops at "
+                "the canvas"
+            )
+        if self.kept != "exact" and self.finish != "resail":
+            raise ValueError(
+                f"kept {self.kept!r} needs finish 'resail', got {self.finish!r}; leave it out, or "
+                "add --finish resail"
             )
 
     @property
@@ -124,7 +137,7 @@ class ComposeChoices:
         asked = {
             "align": self.align == "learned",
             "order": self.order == "learned",
-            "finish": self.finish == "sims",
+            "finish": self.finish in FINISHES,
         }
         return tuple(stage for stage, is_learned in asked.items() if is_learned)
 

@@ -103,11 +103,41 @@ def _completion() -> JobModule:
     return completion
 
 
+def _resail() -> JobModule:
+    from scenequilt.tools.training.jobs import resail
+
+    return resail
+
+
 def _synthesis() -> JobModule:
     from scenequilt.tools.training.jobs import synthesis
 
     return synthesis
 
+
+def _generator(name: str) -> JobEntry:
+    def load() -> JobModule:
+        from scenequilt.tools.training.jobs.generator import generator_job
+
+        return generator_job(name)
+
+    return JobEntry(
+        help=f"{GENERATOR_TITLES[name]}, a generator that needs no bank",
+        load=load,
+        config=f"{name}-small",
+        takes=frozenset({"features"}),
+        crop="samples.crop_hw",
+    )
+
+
+GENERATOR_TITLES: Mapping[str, str] = {
+    "crn": "CRN (Chen and Koltun 2017)",
+    "pi_rec": "PI-REC (You et al. 2019)",
+    "pix2pix": "pix2pix (Isola et al. 2017)",
+    "pix2pixhd": "pix2pixHD (Wang et al. 2018)",
+    "spade": "SPADE (Park et al. 2019)",
+}
+"""Papers of the generators, as people know them."""
 
 JOBS: Mapping[str, JobEntry] = {
     "aligner": JobEntry(
@@ -135,6 +165,15 @@ JOBS: Mapping[str, JobEntry] = {
         config="orderer-small",
         crop="view.size_hw",
     ),
+    "resail": JobEntry(
+        help="the generator that makes photographs of canvases and can leave good pixels alone",
+        load=_resail,
+        config="resail-small",
+        dataset=False,
+        needs=frozenset({"canvases"}),
+        takes=frozenset({"features"}),
+        crop="samples.crop_hw",
+    ),
     "segmenter": JobEntry(
         help="the network that says which class every pixel is",
         load=_segmenter,
@@ -151,6 +190,7 @@ JOBS: Mapping[str, JobEntry] = {
         takes=frozenset({"features"}),
         crop="samples.crop_hw",
     ),
+    **{name: _generator(name) for name in GENERATOR_TITLES},
 }
 
 

@@ -560,9 +560,7 @@ def test_the_global_generator_sees_the_layout_at_half_size_in_shares() -> None:
 def test_a_network_for_twice_the_size_starts_from_one_without_its_last_layers() -> None:
     coarse, fine = (
         _generator(),
-        _generator(
-            Pix2PixHDSettings(width=0.01, blocks=2, enhancer_blocks=1, enhancers=1), seed=1
-        ),
+        _generator(Pix2PixHDSettings(width=0.01, blocks=2, enhancer_blocks=1, enhancers=1), seed=1),
     )
 
     loaded, drawn = load_matching(fine, coarse.state_dict())

@@ -14,20 +14,19 @@ from scenequilt.memory_bank.errors import CheckpointError, DatasetError
 from scenequilt.memory_bank.taxonomy import taxonomy_from_json
 from scenequilt.synthesis.canvas_set import CanvasPair, CanvasSet
 from scenequilt.synthesis.discriminator import FeatureDiscriminator, PatchDiscriminator
-from scenequilt.synthesis.interface import Conditions
 from scenequilt.synthesis.losses import PerceptualLoss
 from scenequilt.synthesis.network import (
     CanvasGenerator,
     CanvasGeneratorSettings,
     load_matching,
-    one_hot,
 )
 from scenequilt.synthesis.objective import (
     SynthesisBatch,
     SynthesisLossSettings,
     SynthesisObjective,
 )
-from scenequilt.synthesis.samples import CanvasBatches, CanvasSampleSettings, as_batch
+from scenequilt.synthesis.painting import PaintingNetwork, ShownCanvas, paint_over
+from scenequilt.synthesis.samples import CanvasBatches, CanvasSampleSettings
 from scenequilt.tools.settings import as_json, read_settings
 from scenequilt.tools.training.checkpoint import Checkpoint, read_checkpoint
 from scenequilt.tools.training.job import TrainingJob
@@ -135,15 +134,8 @@ def build_job(request: TrainingRequest) -> TrainingJob[SynthesisBatch]:
             "pictures": as_json(pictures),
         },
         taxonomy=canvases.taxonomy,
-        preprocessing={"range": [0, 1], "elision": _elision(canvases, pictures)},
-        data={
-            "canvases": len(canvases),
-            "photographs": canvases.photographs,
-            "bank": canvases.bank_fingerprint,
-            "making": canvases.settings,
-            "sha256": canvases.sha256,
-            "classifier": None if perceptual is None else perceptual.network,
-        },
+        preprocessing={"range": [0, 1], "elision": elision_of_pictures(canvases, pictures)},
+        data=facts_of(canvases, perceptual),
         objective=SynthesisObjective(
             network, perceptual, loss, discriminator, device=request.device
         ),
@@ -155,10 +147,10 @@ def build_job(request: TrainingRequest) -> TrainingJob[SynthesisBatch]:
             seed=request.seed,
         ),
         delivered="generator",
-        validate=(lambda trained: _trial(trained, canvases, held_out, perceptual))
+        validate=(lambda trained: try_finish(trained, canvases, held_out, perceptual))
         if held_out
         else None,
-        sheet=lambda trained: _sheet(trained, canvases, shown),
+        sheet=lambda trained: sheet_of_finishes(trained, canvases, shown),
     )
 
 
@@ -188,38 +180,48 @@ def restore(checkpoint: Checkpoint) -> CanvasGenerator:
     return network.eval()
 
 
-def _elision(canvases: CanvasSet, pictures: PictureSettings) -> dict[str, Any]:
+def elision_of_pictures(canvases: CanvasSet, pictures: PictureSettings) -> dict[str, Any]:
+    """Return the bands that pictures are elided with, as a card tells them."""
     elision: dict[str, Any] = dict(canvases.settings["stencil"]["elision"])
     if pictures.inner_ratio is not None:
         elision["inner_ratio"] = list(pictures.inner_ratio)
     return elision
 
 
-def finished(network: CanvasGenerator, pair: CanvasPair) -> NDArray[np.uint8]:
+def facts_of(canvases: CanvasSet, perceptual: PerceptualLoss | None) -> dict[str, Any]:
+    """Return what a network is trained on, as a card tells it."""
+    return {
+        "canvases": len(canvases),
+        "photographs": canvases.photographs,
+        "bank": canvases.bank_fingerprint,
+        "making": canvases.settings,
+        "sha256": canvases.sha256,
+        "classifier": None if perceptual is None else perceptual.network,
+    }
+
+
+def finished(network: PaintingNetwork, pair: CanvasPair) -> NDArray[np.uint8]:
     """Return (H, W, 3) uint8 RGB, what a network makes of a simulated canvas."""
-    batch = as_batch([pair])
-    device = next(network.parameters()).device
-    made = network.generate(
-        Conditions(
-            layout=one_hot(batch.label_map, network.classes).to(device),
-            canvas=batch.canvas.float().div(255).to(device),
-            coverage=batch.coverage.to(device),
-            elided=batch.elided.to(device),
-        )
-    )
-    picture = made[0].permute(1, 2, 0).mul(255).round().byte().cpu().numpy()
-    return np.asarray(picture, np.uint8)
+    shown = ShownCanvas(pair.canvas, pair.label_map, pair.coverage, pair.elided)
+    return paint_over(network, shown, seed=0)
 
 
-def _trial(
+def try_finish(
     trained: nn.Module,
     canvases: CanvasSet,
     places: list[int],
     perceptual: PerceptualLoss | None,
 ) -> Mapping[str, float]:
     """Return mean differences to the photographs that are held out, where pixels were to be made
-    too."""
-    assert isinstance(trained, CanvasGenerator)
+    too.
+
+    Args:
+        trained: A network that makes pictures of canvases.
+        canvases: The set.
+        places: Which of them.
+        perceptual: Tells the differences of its maps too; None does not.
+    """
+    assert isinstance(trained, PaintingNetwork)
     sums: dict[str, float] = {}
     for place in places:
         pair = canvases.read(place)
@@ -242,9 +244,11 @@ def _trial(
     return sums
 
 
-def _sheet(trained: nn.Module, canvases: CanvasSet, places: list[int]) -> NDArray[np.uint8]:
+def sheet_of_finishes(
+    trained: nn.Module, canvases: CanvasSet, places: list[int]
+) -> NDArray[np.uint8]:
     """Return rows of layout, canvas with what is taken out white, finish and photograph."""
-    assert isinstance(trained, CanvasGenerator)
+    assert isinstance(trained, PaintingNetwork)
     rows = []
     for number in range(min(SHOWN, len(places))):
         pair = canvases.read(places[number * len(places) // min(SHOWN, len(places))])

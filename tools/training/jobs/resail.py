@@ -1,0 +1,123 @@
+"""The job "resail": a retrieval-guided generator, from canvases to photographs."""
+
+from pathlib import Path
+
+import torch
+
+from scenequilt.memory_bank.errors import CheckpointError, DatasetError
+from scenequilt.synthesis.canvas_set import CanvasSet
+from scenequilt.synthesis.objective import SynthesisBatch
+from scenequilt.synthesis.resail import (
+    ResailGenerator,
+    ResailLossSettings,
+    ResailObjective,
+    ResailSettings,
+)
+from scenequilt.synthesis.samples import CanvasBatches, CanvasSampleSettings
+from scenequilt.tools.settings import as_json, read_settings
+from scenequilt.tools.training.checkpoint import Checkpoint
+from scenequilt.tools.training.job import TrainingJob
+from scenequilt.tools.training.jobs.generator import start_from, taxonomy_of
+from scenequilt.tools.training.jobs.synthesis import (
+    PictureSettings,
+    StartSettings,
+    elision_of_pictures,
+    facts_of,
+    sheet_of_finishes,
+    try_finish,
+)
+from scenequilt.tools.training.loss_network import load_perceptual
+from scenequilt.tools.training.request import TrainingRequest
+
+NETWORK = "resail"
+
+SETTINGS: dict[str, type] = {
+    "network": ResailSettings,
+    "samples": CanvasSampleSettings,
+    "loss": ResailLossSettings,
+    "start": StartSettings,
+    "pictures": PictureSettings,
+}
+
+
+def build_job(request: TrainingRequest) -> TrainingJob[SynthesisBatch]:
+    """Return the job: a network with its first weights, and simulated canvases.
+
+    Raises:
+        CheckpointError: If the classifier's weights, or those to start from, cannot be read.
+        DatasetError: If the set of canvases cannot be read.
+        ValueError: If no canvases were given, or the first batches would have no loss.
+    """
+    if request.canvases is None:
+        raise ValueError(
+            "this network learns from simulated canvases; make them with: scenequilt canvases"
+        )
+    canvases = CanvasSet(request.canvases)
+    network_settings = request.table("network", ResailSettings)
+    samples = request.table("samples", CanvasSampleSettings)
+    loss = request.table("loss", ResailLossSettings)
+    start = request.table("start", StartSettings)
+    pictures = request.table("pictures", PictureSettings)
+    perceptual = None
+    if request.features is not None:
+        perceptual = load_perceptual(request.features).to(request.device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(request.seed)
+        network = ResailGenerator(len(canvases.taxonomy), network_settings)
+        objective = ResailObjective(network, perceptual, loss, device=request.device)
+    if start.weights is not None:
+        start_from(network, Path(start.weights))
+    for part in objective.networks.values():
+        # Convolutions on the CPU are faster in this order of memory.
+        part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    held_out = canvases.places(held_out=True)
+    shown = held_out or canvases.places(held_out=False)
+    return TrainingJob(
+        network=NETWORK,
+        settings={
+            "network": as_json(network_settings),
+            "samples": as_json(samples),
+            "loss": as_json(loss),
+            "start": as_json(start),
+            "pictures": as_json(pictures),
+        },
+        taxonomy=canvases.taxonomy,
+        preprocessing={"range": [0, 1], "elision": elision_of_pictures(canvases, pictures)},
+        data=facts_of(canvases, perceptual),
+        objective=objective,
+        batches=CanvasBatches(
+            canvases,
+            canvases.places(held_out=False),
+            samples,
+            batch_size=request.batch_size,
+            seed=request.seed,
+        ),
+        delivered="generator",
+        validate=(lambda trained: try_finish(trained, canvases, held_out, perceptual))
+        if held_out
+        else None,
+        sheet=lambda trained: sheet_of_finishes(trained, canvases, shown),
+    )
+
+
+def restore(checkpoint: Checkpoint) -> ResailGenerator:
+    """Return the network of a checkpoint, on the CPU, in evaluation mode.
+
+    Raises:
+        CheckpointError: If the checkpoint is of another network, or damaged.
+    """
+    card = checkpoint.card
+    if card.network != NETWORK:
+        raise CheckpointError(
+            f"the weights are of the network {card.network!r}, expected {NETWORK!r}; give a file "
+            "that scenequilt train resail wrote"
+        )
+    try:
+        settings = read_settings(ResailSettings, card.settings["network"], "the card")
+        network = ResailGenerator(len(taxonomy_of(checkpoint)), settings)
+        network.load_state_dict(checkpoint.state)
+    except (DatasetError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"the weights do not fit the network that their card names ({error}); train it again"
+        ) from error
+    return network.eval()
