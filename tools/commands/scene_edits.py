@@ -4,19 +4,11 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-
-from scenequilt.memory_bank.datasets.files import read_raster
-from scenequilt.memory_bank.layout import Layout
-from scenequilt.synthesis.manipulation import (
-    Scene,
-    add_object,
-    relabel_instance,
-    remove_instance,
-    restyle_instance,
-)
+if TYPE_CHECKING:
+    from scenequilt.memory_bank.layout import Layout
+    from scenequilt.synthesis.manipulation import Scene
 
 Value = TypeVar("Value")
 
@@ -52,13 +44,24 @@ class SceneEdits:
     add: Sequence[Addition] = ()
     restyle: Sequence[tuple[int, int]] = ()
 
-    def applied(self, layout: Layout) -> Scene:
+    def applied(self, layout: "Layout") -> "Scene":
         """Return the scene that comes of a layout.
 
         Raises:
             DatasetError: If a mask cannot be read.
             ValueError: If an edit does not fit the layout.
         """
+        import numpy as np
+
+        from scenequilt.memory_bank.datasets.files import read_raster
+        from scenequilt.synthesis.manipulation import (
+            Scene,
+            add_object,
+            relabel_instance,
+            remove_instance,
+            restyle_instance,
+        )
+
         scene = Scene(layout)
         for instance_id in self.remove:
             scene = remove_instance(scene, instance_id)
