@@ -28,7 +28,8 @@ from scenequilt.synthesis.manipulation import Scene
 from scenequilt.synthesis.refinement import one_hot_layout
 from scenequilt.tools.evaluation.compose_run import ComposeRun
 from scenequilt.tools.training.checkpoint import read_checkpoint
-from scenequilt.tools.training.jobs.generator import generator_job, taxonomy_of
+from scenequilt.tools.training.jobs.generator import generator_job
+from scenequilt.tools.training.restoring import taxonomy_of
 
 Given = Literal["style", "photograph", "lines", "colors"]
 """What a person may give a picture for: style, whose look is wanted; photograph, of which PI-REC draws

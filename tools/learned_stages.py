@@ -1,6 +1,7 @@
 """The learned stages of a folder of weights, and which stages of a run are closed or learned."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
@@ -192,7 +193,9 @@ def load_aligner(path: Path, taxonomy: Taxonomy) -> "LearnedAligner":
     """
     from scenequilt.tools.training.jobs.aligner import restore_aligner
 
-    return restore_aligner(_checked(path, taxonomy), dtype=inference_dtype())
+    checkpoint = _checked(path, taxonomy)
+    with _naming(path):
+        return restore_aligner(checkpoint, dtype=inference_dtype())
 
 
 def load_orderer(path: Path, taxonomy: Taxonomy) -> "LearnedOrderer":
@@ -203,7 +206,9 @@ def load_orderer(path: Path, taxonomy: Taxonomy) -> "LearnedOrderer":
     """
     from scenequilt.tools.training.jobs.orderer import restore_orderer
 
-    return restore_orderer(_checked(path, taxonomy), dtype=inference_dtype())
+    checkpoint = _checked(path, taxonomy)
+    with _naming(path):
+        return restore_orderer(checkpoint, dtype=inference_dtype())
 
 
 def load_finish(
@@ -265,19 +270,26 @@ def _painter(
     from scenequilt.tools.settings import read_settings
 
     checkpoint = _checked(path, taxonomy)
-    try:
+    with _naming(path):
         network = restore(checkpoint)
+        if "elision" not in checkpoint.card.preprocessing:
+            raise CheckpointError(
+                "its card does not say which bands it was trained with; train it again"
+            )
         elision = read_settings(
-            ElisionSettings, checkpoint.card.preprocessing["elision"], f"{path}, preprocessing"
+            ElisionSettings, checkpoint.card.preprocessing["elision"], "preprocessing"
         )
-    except KeyError as error:
-        raise CheckpointError(
-            f"{path}: its card does not say which bands it was trained with; train it again"
-        ) from error
-    except (CheckpointError, ValueError) as error:
-        raise CheckpointError(f"{path}: {error}") from error
     network.to(dtype=inference_dtype()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network, elision
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Put the file in front of what is wrong with it."""
+    try:
+        yield
+    except (CheckpointError, ValueError) as error:
+        raise CheckpointError(f"{path}: {error}") from error
 
 
 def inference_dtype() -> "torch.dtype":

@@ -124,7 +124,7 @@ def test_the_sheet_shows_before_and_after(toytown_dataset: Path, toytown_bank: P
 def test_weights_of_something_else_are_refused(trained: Path) -> None:
     with pytest.raises(CheckpointError, match=r"network 'cgnet', expected 'sims_alignment'"):
         aligner.restore(_changed(trained, network="cgnet"))
-    with pytest.raises(CheckpointError, match=r"do not fit.*it names no classes"):
+    with pytest.raises(CheckpointError, match=r"do not fit.*its card names no classes"):
         aligner.restore(_changed(trained, taxonomy=None))
     settings = read_checkpoint(trained).card.settings
     wider = {**settings, "network": {"width": 0.5}}

@@ -18,11 +18,11 @@ from scenequilt.tools.settings import find_config, read_tables
 from scenequilt.tools.training.checkpoint import CheckpointCard, read_checkpoint, write_checkpoint
 from scenequilt.tools.training.job import TrainingJob
 from scenequilt.tools.training.jobs.generator import GeneratorPhotographs, generator_job
-from scenequilt.tools.training.jobs.synthesis import StartSettings
 from scenequilt.tools.training.log import read_log
 from scenequilt.tools.training.outputs import log_path
 from scenequilt.tools.training.registry import GENERATOR_TITLES, JOBS
 from scenequilt.tools.training.request import TrainingRequest
+from scenequilt.tools.training.start import StartSettings
 from scenequilt.tools.training.trainer import TrainingSettings, train_job
 
 TINY: dict[str, dict[str, Any]] = {

@@ -27,12 +27,12 @@ from scenequilt.tools.training.job import TrainingJob
 from scenequilt.tools.training.jobs.resail import SETTINGS, build_job, restore
 from scenequilt.tools.training.jobs.synthesis import (
     PictureSettings,
-    StartSettings,
     finished,
 )
 from scenequilt.tools.training.log import read_log
 from scenequilt.tools.training.outputs import log_path, sheet_path, state_path
 from scenequilt.tools.training.request import TrainingRequest
+from scenequilt.tools.training.start import StartSettings
 from scenequilt.tools.training.trainer import TrainingSettings, train_job
 
 TINY = ResailSettings(channels=(8, 8, 4), hidden=(4, 4, 4), encoder=(6, 4, 4))
@@ -116,7 +116,7 @@ def test_the_loss_falls_and_the_card_says_what_it_is(canvases: Path, tmp_path: P
     assert card.settings["loss"]["empty"] == 0.1
     assert card.preprocessing == {"range": [0, 1], "elision": ELISION}
     assert card.data["sha256"] == CanvasSet(canvases).sha256
-    assert card.data["classifier"] is None
+    assert card.settings["classifier"] is None
     assert trained.validation is not None
     assert trained.validation.keys() == {"image", "image_where_made"}
 
@@ -206,7 +206,7 @@ def test_the_trial_and_the_sheet_are_of_what_is_held_out(
     assert figures["image"] == pytest.approx(apart.mean())
     assert figures["image_where_made"] == pytest.approx(apart[~pair.coverage | pair.elided].mean())
     assert {f"conv{block}_2" for block in range(1, 6)} < figures.keys()
-    assert job.data["classifier"] == "vgg16"
+    assert job.settings["classifier"] == "vgg16"
     assert sheet.shape == (36, 4 * 48, 3)
     assert np.array_equal(sheet[:, :48], taxonomy.palette[pair.label_map])
     assert np.array_equal(sheet[:, 96:144], made)

@@ -30,7 +30,6 @@ from scenequilt.tools.training.job import TrainingJob
 from scenequilt.tools.training.jobs.synthesis import (
     SETTINGS,
     PictureSettings,
-    StartSettings,
     build_job,
     finished,
     restore,
@@ -38,6 +37,7 @@ from scenequilt.tools.training.jobs.synthesis import (
 from scenequilt.tools.training.log import read_log
 from scenequilt.tools.training.outputs import log_path, sheet_path, state_path
 from scenequilt.tools.training.request import TrainingRequest
+from scenequilt.tools.training.start import StartSettings
 from scenequilt.tools.training.trainer import TrainingSettings, train_job
 
 TINY = CanvasGeneratorSettings(width=0.01)
@@ -117,7 +117,7 @@ def test_the_loss_falls_and_the_card_says_what_it_is(canvases: Path, tmp_path: P
     assert card.data["canvases"] == card.data["photographs"] == 4
     assert card.data["bank"] == "f" * 64
     assert card.data["sha256"] == CanvasSet(canvases).sha256
-    assert card.data["classifier"] is None
+    assert card.settings["classifier"] is None
     assert trained.validation is not None
 
 
@@ -248,7 +248,7 @@ def test_the_trial_tells_of_the_classifiers_terms_too(
     terms = {f"conv{block}_2" for block in range(1, 6)}
     assert figures.keys() == {"image", "image_where_made", *terms}
     assert all(value > 0 for value in figures.values())
-    assert job.data["classifier"] == "vgg16"
+    assert job.settings["classifier"] == "vgg16"
 
 
 def test_the_sheet_shows_layout_canvas_finish_and_photograph(

@@ -15,13 +15,13 @@ from scenequilt.alignment.objective import AlignmentObjective, AlignmentWeights,
 from scenequilt.alignment.samples import AlignmentBatch, AlignmentSamples, PairSettings
 from scenequilt.alignment.view import ViewSettings
 from scenequilt.memory_bank.datasets.interface import DatasetReader, Entry
-from scenequilt.memory_bank.errors import CheckpointError, DatasetError
+from scenequilt.memory_bank.errors import DatasetError
 from scenequilt.memory_bank.manifest import read_manifest
-from scenequilt.memory_bank.taxonomy import taxonomy_from_json
-from scenequilt.tools.settings import as_json, read_settings
+from scenequilt.tools.settings import as_json
 from scenequilt.tools.training.checkpoint import Checkpoint
 from scenequilt.tools.training.job import TrainingJob
 from scenequilt.tools.training.request import TrainingRequest
+from scenequilt.tools.training.restoring import restore_network, settings_of, taxonomy_of
 
 NETWORK = "sims_alignment"
 
@@ -104,26 +104,15 @@ def restore(checkpoint: Checkpoint) -> AlignmentNet:
     Raises:
         CheckpointError: If the checkpoint is of another network, or damaged.
     """
-    card = checkpoint.card
-    if card.network != NETWORK:
-        raise CheckpointError(
-            f"the weights are of the network {card.network!r}, expected {NETWORK!r}; give a file "
-            "that scenequilt train aligner wrote"
-        )
-    try:
-        if card.taxonomy is None:
-            raise ValueError("it names no classes")
-        network = AlignmentNet(
-            len(taxonomy_from_json(card.taxonomy, "the card")),
-            read_settings(AlignmentNetSettings, card.settings["network"], "[network]"),
-            read_settings(ViewSettings, card.settings["view"], "[view]"),
-        )
-        network.load_state_dict(checkpoint.state)
-    except (DatasetError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            f"the weights do not fit the network that their card names ({error}); train it again"
-        ) from error
-    return network.eval()
+    return restore_network(checkpoint, network=NETWORK, job="aligner", build=_built)
+
+
+def _built(checkpoint: Checkpoint) -> AlignmentNet:
+    return AlignmentNet(
+        len(taxonomy_of(checkpoint)),
+        settings_of(checkpoint, "network", AlignmentNetSettings),
+        settings_of(checkpoint, "view", ViewSettings),
+    )
 
 
 def restore_aligner(

@@ -2,14 +2,12 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import nn
 
 from scenequilt.memory_bank.datasets.interface import Entry
 from scenequilt.memory_bank.errors import CheckpointError, DatasetError
-from scenequilt.memory_bank.taxonomy import Taxonomy, taxonomy_from_json
 from scenequilt.synthesis.completion.coarse import CoarseSettings
 from scenequilt.synthesis.completion.completer import LayoutCompleter
 from scenequilt.synthesis.completion.network import CompletionNet, CompletionNetSettings
@@ -21,10 +19,11 @@ from scenequilt.synthesis.completion.samples import (
 )
 from scenequilt.synthesis.layouts.source import DatasetLayouts
 from scenequilt.tools.evaluation.completion_trial import CompletionTrial
-from scenequilt.tools.settings import as_json, read_settings
+from scenequilt.tools.settings import as_json
 from scenequilt.tools.training.checkpoint import Checkpoint
 from scenequilt.tools.training.job import TrainingJob
 from scenequilt.tools.training.request import TrainingRequest
+from scenequilt.tools.training.restoring import restore_network, settings_of, taxonomy_of
 
 NETWORK = "completion"
 
@@ -90,21 +89,13 @@ def restore(checkpoint: Checkpoint) -> CompletionNet:
     Raises:
         CheckpointError: If the checkpoint is of another network, or damaged.
     """
-    card = checkpoint.card
-    if card.network != NETWORK:
-        raise CheckpointError(
-            f"the weights are of the network {card.network!r}, expected {NETWORK!r}; give a file "
-            "that scenequilt train completion wrote"
-        )
-    try:
-        settings = read_settings(CompletionNetSettings, card.settings["network"], "the card")
-        network = CompletionNet(len(_taxonomy_of(card.taxonomy)), settings)
-        network.load_state_dict(checkpoint.state)
-    except (DatasetError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            f"the weights do not fit the network that their card names ({error}); train it again"
-        ) from error
-    return network.eval()
+    return restore_network(checkpoint, network=NETWORK, job="completion", build=_built)
+
+
+def _built(checkpoint: Checkpoint) -> CompletionNet:
+    return CompletionNet(
+        len(taxonomy_of(checkpoint)), settings_of(checkpoint, "network", CompletionNetSettings)
+    )
 
 
 def restore_completer(checkpoint: Checkpoint, *, device: str = "cpu") -> LayoutCompleter:
@@ -124,13 +115,7 @@ def restore_completer(checkpoint: Checkpoint, *, device: str = "cpu") -> LayoutC
             f"the card's preprocessing has height_px {height_px!r}, expected the height in pixels "
             "that the network was trained at; train it again"
         )
-    return LayoutCompleter(network, _taxonomy_of(checkpoint.card.taxonomy), height_px=height_px)
-
-
-def _taxonomy_of(table: dict[str, Any] | None) -> Taxonomy:
-    if table is None:
-        raise ValueError("its card names no classes")
-    return taxonomy_from_json(table, "the card")
+    return LayoutCompleter(network, taxonomy_of(checkpoint), height_px=height_px)
 
 
 def _label_files_sha256(entries: Sequence[Entry]) -> str:

@@ -8,7 +8,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from scenequilt.memory_bank.errors import CheckpointError
 from scenequilt.ordering.depth_network import DepthNet, DepthNetSettings
 from scenequilt.ordering.depth_objective import DepthObjective, score_depth
 from scenequilt.ordering.depth_samples import (
@@ -21,10 +20,11 @@ from scenequilt.ordering.depth_samples import (
     render_depth_pictures,
     view_depth,
 )
-from scenequilt.tools.settings import as_json, read_settings
+from scenequilt.tools.settings import as_json
 from scenequilt.tools.training.checkpoint import Checkpoint
 from scenequilt.tools.training.job import JobReport, TrainingJob
 from scenequilt.tools.training.request import TrainingRequest
+from scenequilt.tools.training.restoring import restore_network, settings_of
 
 NETWORK = "depth"
 
@@ -101,20 +101,11 @@ def restore(checkpoint: Checkpoint) -> DepthNet:
     Raises:
         CheckpointError: If the checkpoint is of another network, or damaged.
     """
-    card = checkpoint.card
-    if card.network != NETWORK:
-        raise CheckpointError(
-            f"the weights are of the network {card.network!r}, expected {NETWORK!r}; give a file "
-            "that scenequilt train depth wrote"
-        )
-    try:
-        network = DepthNet(read_settings(DepthNetSettings, card.settings["network"], "[network]"))
-        network.load_state_dict(checkpoint.state)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            f"the weights do not fit the network that their card names ({error}); train it again"
-        ) from error
-    return network.eval()
+    return restore_network(checkpoint, network=NETWORK, job="depth", build=_built)
+
+
+def _built(checkpoint: Checkpoint) -> DepthNet:
+    return DepthNet(settings_of(checkpoint, "network", DepthNetSettings))
 
 
 def _trial(

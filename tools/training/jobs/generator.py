@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,13 +11,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from scenequilt.memory_bank.datasets.interface import DatasetReader, Entry
-from scenequilt.memory_bank.errors import CheckpointError, DatasetError
 from scenequilt.memory_bank.layout import Layout
-from scenequilt.memory_bank.taxonomy import Taxonomy, taxonomy_from_json
+from scenequilt.memory_bank.taxonomy import Taxonomy
 from scenequilt.synthesis.baselines.baseline import Baseline
 from scenequilt.synthesis.interface import ImageGenerator
 from scenequilt.synthesis.losses import PerceptualLoss
-from scenequilt.synthesis.network import load_matching
 from scenequilt.synthesis.photograph_samples import (
     PhotographBatch,
     PhotographBatches,
@@ -28,13 +25,14 @@ from scenequilt.synthesis.photograph_samples import (
     cut_piece,
 )
 from scenequilt.synthesis.registry import load_baseline
-from scenequilt.tools.settings import as_json, read_settings
-from scenequilt.tools.training.checkpoint import Checkpoint, read_checkpoint
+from scenequilt.tools.settings import as_json
+from scenequilt.tools.training.checkpoint import Checkpoint
 from scenequilt.tools.training.job import TrainingJob
-from scenequilt.tools.training.jobs.synthesis import StartSettings
 from scenequilt.tools.training.loader import moved
 from scenequilt.tools.training.loss_network import load_perceptual
 from scenequilt.tools.training.request import TrainingRequest
+from scenequilt.tools.training.restoring import restore_network, settings_of, taxonomy_of
+from scenequilt.tools.training.start import StartSettings, start_from
 
 SHOWN = 4
 """Photographs on a sample sheet."""
@@ -121,8 +119,7 @@ class GeneratorJob:
             torch.manual_seed(request.seed)
             network = self.baseline.build(classes, network_settings)
             objective = self.baseline.objective(network, perceptual, loss, device=request.device)
-        if start.weights is not None:
-            start_from(network, Path(start.weights))
+        start_from(network, start)
         # Convolutions on the CPU are faster in this order of memory.
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         photographs = GeneratorPhotographs(reader, request.training)
@@ -138,7 +135,7 @@ class GeneratorJob:
                 "network": as_json(network_settings),
                 "samples": as_json(samples),
                 "loss": as_json(loss),
-                "start": as_json(start),
+                "start": start.on_card(),
                 "classifier": None if perceptual is None else perceptual.network,
             },
             taxonomy=reader.taxonomy,
@@ -179,21 +176,13 @@ class GeneratorJob:
         Raises:
             CheckpointError: If the checkpoint is of another network, or damaged.
         """
-        card = checkpoint.card
-        if card.network != self.baseline.name:
-            raise CheckpointError(
-                f"the weights are of the network {card.network!r}, expected {self.baseline.name!r}; "
-                f"give a file that scenequilt train {self.baseline.name} wrote"
-            )
-        try:
-            settings = read_settings(self.baseline.network, card.settings["network"], "the card")
-            network = self.baseline.build(len(taxonomy_of(checkpoint)), settings)
-            network.load_state_dict(checkpoint.state)
-        except (DatasetError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise CheckpointError(
-                f"the weights do not fit the network that their card names ({error}); train it again"
-            ) from error
-        return network.eval()
+        return restore_network(
+            checkpoint, network=self.baseline.name, job=self.baseline.name, build=self._built
+        )
+
+    def _built(self, checkpoint: Checkpoint) -> nn.Module:
+        settings = settings_of(checkpoint, "network", self.baseline.network)
+        return self.baseline.build(len(taxonomy_of(checkpoint)), settings)
 
 
 def generator_job(name: str) -> GeneratorJob:
@@ -203,31 +192,6 @@ def generator_job(name: str) -> GeneratorJob:
         ValueError: If there is no such generator.
     """
     return GeneratorJob(load_baseline(name))
-
-
-def taxonomy_of(checkpoint: Checkpoint) -> Taxonomy:
-    """Return the classes that a checkpoint was trained on.
-
-    Raises:
-        ValueError: If its card names none.
-    """
-    if checkpoint.card.taxonomy is None:
-        raise ValueError("its card names no classes")
-    return taxonomy_from_json(checkpoint.card.taxonomy, "the card")
-
-
-def start_from(network: nn.Module, path: Path) -> None:
-    """Take over all weights of a checkpoint that fit by name and shape.
-
-    Raises:
-        CheckpointError: If it cannot be read, or nothing fits.
-    """
-    loaded, _ = load_matching(network, read_checkpoint(path).state)
-    if not loaded:
-        raise CheckpointError(
-            f"{path}: none of its tensors fits this network by name and shape; start from a network "
-            "of the same kind and width, or from none"
-        )
 
 
 def shown_batch(

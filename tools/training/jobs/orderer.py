@@ -12,8 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from scenequilt.memory_bank.errors import CheckpointError, DatasetError
-from scenequilt.memory_bank.taxonomy import Taxonomy, taxonomy_from_json
+from scenequilt.memory_bank.taxonomy import Taxonomy
 from scenequilt.ordering.calibration import fit_temperature, score_pairs
 from scenequilt.ordering.depth_network import NetworkDepth
 from scenequilt.ordering.depth_source import DepthFolder, DepthKind, DepthSource
@@ -30,11 +29,12 @@ from scenequilt.ordering.samples import (
     render_pairs,
 )
 from scenequilt.ordering.view import ViewSettings, view_pair
-from scenequilt.tools.settings import as_json, read_settings
+from scenequilt.tools.settings import as_json
 from scenequilt.tools.training.checkpoint import Checkpoint, read_checkpoint
 from scenequilt.tools.training.job import JobReport, TrainingJob
 from scenequilt.tools.training.jobs import depth as depth_job
 from scenequilt.tools.training.request import TrainingRequest
+from scenequilt.tools.training.restoring import restore_network, settings_of, taxonomy_of
 
 NETWORK = "sims_ordering"
 
@@ -171,24 +171,15 @@ def restore(checkpoint: Checkpoint) -> OrderNet:
     Raises:
         CheckpointError: If the checkpoint is of another network, or damaged.
     """
-    card = checkpoint.card
-    if card.network != NETWORK:
-        raise CheckpointError(
-            f"the weights are of the network {card.network!r}, expected {NETWORK!r}; give a file "
-            "that scenequilt train orderer wrote"
-        )
-    try:
-        network = OrderNet(
-            len(_taxonomy_of(checkpoint)),
-            read_settings(OrderNetSettings, card.settings["network"], "[network]"),
-            read_settings(ViewSettings, card.settings["view"], "[view]"),
-        )
-        network.load_state_dict(checkpoint.state)
-    except (DatasetError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            f"the weights do not fit the network that their card names ({error}); train it again"
-        ) from error
-    return network.eval()
+    return restore_network(checkpoint, network=NETWORK, job="orderer", build=_built)
+
+
+def _built(checkpoint: Checkpoint) -> OrderNet:
+    return OrderNet(
+        len(taxonomy_of(checkpoint)),
+        settings_of(checkpoint, "network", OrderNetSettings),
+        settings_of(checkpoint, "view", ViewSettings),
+    )
 
 
 def restore_orderer(
@@ -208,13 +199,7 @@ def restore_orderer(
     network.trunk.to(dtype)
     # Convolutions on the CPU are faster in this order of memory.
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return LearnedOrderer(network, _taxonomy_of(checkpoint))
-
-
-def _taxonomy_of(checkpoint: Checkpoint) -> Taxonomy:
-    if checkpoint.card.taxonomy is None:
-        raise CheckpointError("the card of the weights names no classes; train it again")
-    return taxonomy_from_json(checkpoint.card.taxonomy, "the card")
+    return LearnedOrderer(network, taxonomy_of(checkpoint))
 
 
 def _halves(*parts: Sequence[PairPicture]) -> tuple[list[PairPicture], list[PairPicture]]:

@@ -1,10 +1,7 @@
 """The job "resail": a retrieval-guided generator, from canvases to photographs."""
 
-from pathlib import Path
-
 import torch
 
-from scenequilt.memory_bank.errors import CheckpointError, DatasetError
 from scenequilt.synthesis.canvas_set import CanvasSet
 from scenequilt.synthesis.objective import SynthesisBatch
 from scenequilt.synthesis.resail import (
@@ -14,13 +11,11 @@ from scenequilt.synthesis.resail import (
     ResailSettings,
 )
 from scenequilt.synthesis.samples import CanvasBatches, CanvasSampleSettings
-from scenequilt.tools.settings import as_json, read_settings
+from scenequilt.tools.settings import as_json
 from scenequilt.tools.training.checkpoint import Checkpoint
 from scenequilt.tools.training.job import TrainingJob
-from scenequilt.tools.training.jobs.generator import start_from, taxonomy_of
 from scenequilt.tools.training.jobs.synthesis import (
     PictureSettings,
-    StartSettings,
     elision_of_pictures,
     facts_of,
     sheet_of_finishes,
@@ -28,6 +23,8 @@ from scenequilt.tools.training.jobs.synthesis import (
 )
 from scenequilt.tools.training.loss_network import load_perceptual
 from scenequilt.tools.training.request import TrainingRequest
+from scenequilt.tools.training.restoring import restore_network, settings_of, taxonomy_of
+from scenequilt.tools.training.start import StartSettings, start_from
 
 NETWORK = "resail"
 
@@ -65,8 +62,7 @@ def build_job(request: TrainingRequest) -> TrainingJob[SynthesisBatch]:
         torch.manual_seed(request.seed)
         network = ResailGenerator(len(canvases.taxonomy), network_settings)
         objective = ResailObjective(network, perceptual, loss, device=request.device)
-    if start.weights is not None:
-        start_from(network, Path(start.weights))
+    start_from(network, start)
     for part in objective.networks.values():
         # Convolutions on the CPU are faster in this order of memory.
         part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -78,12 +74,13 @@ def build_job(request: TrainingRequest) -> TrainingJob[SynthesisBatch]:
             "network": as_json(network_settings),
             "samples": as_json(samples),
             "loss": as_json(loss),
-            "start": as_json(start),
+            "start": start.on_card(),
             "pictures": as_json(pictures),
+            "classifier": None if perceptual is None else perceptual.network,
         },
         taxonomy=canvases.taxonomy,
         preprocessing={"range": [0, 1], "elision": elision_of_pictures(canvases, pictures)},
-        data=facts_of(canvases, perceptual),
+        data=facts_of(canvases),
         objective=objective,
         batches=CanvasBatches(
             canvases,
@@ -106,18 +103,10 @@ def restore(checkpoint: Checkpoint) -> ResailGenerator:
     Raises:
         CheckpointError: If the checkpoint is of another network, or damaged.
     """
-    card = checkpoint.card
-    if card.network != NETWORK:
-        raise CheckpointError(
-            f"the weights are of the network {card.network!r}, expected {NETWORK!r}; give a file "
-            "that scenequilt train resail wrote"
-        )
-    try:
-        settings = read_settings(ResailSettings, card.settings["network"], "the card")
-        network = ResailGenerator(len(taxonomy_of(checkpoint)), settings)
-        network.load_state_dict(checkpoint.state)
-    except (DatasetError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            f"the weights do not fit the network that their card names ({error}); train it again"
-        ) from error
-    return network.eval()
+    return restore_network(checkpoint, network=NETWORK, job="resail", build=_built)
+
+
+def _built(checkpoint: Checkpoint) -> ResailGenerator:
+    return ResailGenerator(
+        len(taxonomy_of(checkpoint)), settings_of(checkpoint, "network", ResailSettings)
+    )

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,15 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from scenequilt.memory_bank.errors import CheckpointError, DatasetError
-from scenequilt.memory_bank.taxonomy import taxonomy_from_json
 from scenequilt.synthesis.canvas_set import CanvasPair, CanvasSet
 from scenequilt.synthesis.discriminator import FeatureDiscriminator, PatchDiscriminator
 from scenequilt.synthesis.losses import PerceptualLoss
 from scenequilt.synthesis.network import (
     CanvasGenerator,
     CanvasGeneratorSettings,
-    load_matching,
 )
 from scenequilt.synthesis.objective import (
     SynthesisBatch,
@@ -27,28 +23,18 @@ from scenequilt.synthesis.objective import (
 )
 from scenequilt.synthesis.painting import PaintingNetwork, ShownCanvas, paint_over
 from scenequilt.synthesis.samples import CanvasBatches, CanvasSampleSettings
-from scenequilt.tools.settings import as_json, read_settings
-from scenequilt.tools.training.checkpoint import Checkpoint, read_checkpoint
+from scenequilt.tools.settings import as_json
+from scenequilt.tools.training.checkpoint import Checkpoint
 from scenequilt.tools.training.job import TrainingJob
 from scenequilt.tools.training.loss_network import load_perceptual
 from scenequilt.tools.training.request import TrainingRequest
+from scenequilt.tools.training.restoring import restore_network, settings_of, taxonomy_of
+from scenequilt.tools.training.start import StartSettings, start_from
 
 NETWORK = "sims_synthesis"
 
 SHOWN = 4
 """Canvases on a sample sheet."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartSettings:
-    """What the weights start from.
-
-    Attributes:
-        weights: Checkpoint of a network for fewer lines or of another form, of which all is taken
-            that fits by name and shape; None draws all weights.
-    """
-
-    weights: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,13 +99,7 @@ def build_job(request: TrainingRequest) -> TrainingJob[SynthesisBatch]:
             discriminator = PatchDiscriminator(classes, width=loss.discriminator_width)
         elif loss.adversarial:
             discriminator = FeatureDiscriminator(classes, width=loss.discriminator_width)
-    if start.weights is not None:
-        loaded, _ = load_matching(network, read_checkpoint(Path(start.weights)).state)
-        if not loaded:
-            raise CheckpointError(
-                f"{start.weights}: none of its tensors fits this network by name and shape; start "
-                "from a synthesis network of the same width, or from none"
-            )
+    start_from(network, start)
     # Convolutions on the CPU are faster in this order of memory.
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     held_out = canvases.places(held_out=True)
@@ -130,12 +110,13 @@ def build_job(request: TrainingRequest) -> TrainingJob[SynthesisBatch]:
             "network": as_json(network_settings),
             "samples": as_json(samples),
             "loss": as_json(loss),
-            "start": as_json(start),
+            "start": start.on_card(),
             "pictures": as_json(pictures),
+            "classifier": None if perceptual is None else perceptual.network,
         },
         taxonomy=canvases.taxonomy,
         preprocessing={"range": [0, 1], "elision": elision_of_pictures(canvases, pictures)},
-        data=facts_of(canvases, perceptual),
+        data=facts_of(canvases),
         objective=SynthesisObjective(
             network, perceptual, loss, discriminator, device=request.device
         ),
@@ -160,24 +141,13 @@ def restore(checkpoint: Checkpoint) -> CanvasGenerator:
     Raises:
         CheckpointError: If the checkpoint is of another network, or damaged.
     """
-    card = checkpoint.card
-    if card.network != NETWORK:
-        raise CheckpointError(
-            f"the weights are of the network {card.network!r}, expected {NETWORK!r}; give a file "
-            "that scenequilt train synthesis wrote"
-        )
-    try:
-        if card.taxonomy is None:
-            raise ValueError("its card names no classes")
-        taxonomy = taxonomy_from_json(card.taxonomy, "the card")
-        settings = read_settings(CanvasGeneratorSettings, card.settings["network"], "the card")
-        network = CanvasGenerator(len(taxonomy), settings)
-        network.load_state_dict(checkpoint.state)
-    except (DatasetError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            f"the weights do not fit the network that their card names ({error}); train it again"
-        ) from error
-    return network.eval()
+    return restore_network(checkpoint, network=NETWORK, job="synthesis", build=_built)
+
+
+def _built(checkpoint: Checkpoint) -> CanvasGenerator:
+    return CanvasGenerator(
+        len(taxonomy_of(checkpoint)), settings_of(checkpoint, "network", CanvasGeneratorSettings)
+    )
 
 
 def elision_of_pictures(canvases: CanvasSet, pictures: PictureSettings) -> dict[str, Any]:
@@ -188,7 +158,7 @@ def elision_of_pictures(canvases: CanvasSet, pictures: PictureSettings) -> dict[
     return elision
 
 
-def facts_of(canvases: CanvasSet, perceptual: PerceptualLoss | None) -> dict[str, Any]:
+def facts_of(canvases: CanvasSet) -> dict[str, Any]:
     """Return what a network is trained on, as a card tells it."""
     return {
         "canvases": len(canvases),
@@ -196,7 +166,6 @@ def facts_of(canvases: CanvasSet, perceptual: PerceptualLoss | None) -> dict[str
         "bank": canvases.bank_fingerprint,
         "making": canvases.settings,
         "sha256": canvases.sha256,
-        "classifier": None if perceptual is None else perceptual.network,
     }
 
 
