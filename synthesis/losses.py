@@ -21,6 +21,10 @@ FIRST_CONVOLUTIONS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 """The maps that pix2pixHD and its successors compare by."""
 
 
+FIRST_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
+"""What their terms count, in the code of pix2pixHD and SPADE."""
+
+
 class PerceptualLoss:
     """Mean absolute differences of two pictures, of their pixels and of a classifier's maps.
 
@@ -143,6 +147,12 @@ class PerceptualLoss:
         return maps
 
 
+def weighted_first(terms: Mapping[str, Tensor]) -> Tensor:
+    """Return the sum of the terms of FIRST_CONVOLUTIONS, each times its weight."""
+    weighted = zip(FIRST_WEIGHTS, FIRST_CONVOLUTIONS, strict=True)
+    return torch.stack([weight * terms[name] for weight, name in weighted]).sum()
+
+
 def layer_names(convolutions: int) -> list[str]:
     """Return the names of VGG's convolutions, "conv1_1" to "conv5_3" for the 13 of VGG-16."""
     return [
@@ -160,7 +170,7 @@ class LossBalance:
 
     Args:
         terms: Their names; the first keeps weight 1.
-        steps: Steps that are measured; from the last of them on the weights hold.
+        steps: Batches that each process measures; from the last of them on the weights hold.
         device: Where the buffers lie: where the terms do, if several processes train.
 
     Attributes:
@@ -178,17 +188,18 @@ class LossBalance:
         self.buffers = {
             "sums": torch.zeros(len(terms), device=device),
             "weights": torch.ones(len(terms), device=device),
-            "count": torch.zeros((), dtype=torch.int64, device=device),
+            # A fraction, so that processes which train together can average it and go on alike.
+            "count": torch.zeros((), device=device),
         }
 
     def weighted(self, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the terms times their weights, and measure as long as that goes on."""
         sums, weights, count = (self.buffers[name] for name in ("sums", "weights", "count"))
-        if int(count) < self._steps:
+        if float(count) < self._steps:
             measured = [terms[name].detach().float() for name in self._terms]
             sums += torch.stack(measured).to(sums.device)
             count += 1
-            if int(count) == self._steps:
+            if float(count) >= self._steps:
                 weights.copy_(sums[0] / sums.clamp(min=1e-12))
         return {name: terms[name] * float(weights[place]) for place, name in enumerate(self._terms)}
 

@@ -52,8 +52,8 @@ class PhotographSampleSettings:
     Attributes:
         crop_hw: (height, width) in pixels of the piece.
         enlarge: Greatest factor by which a photograph is enlarged beyond the smallest size that holds
-            the piece, before that is cut out at random; 286 / 256 in the code of pix2pix, 1 cuts
-            all off one side alone.
+            the piece, before that is cut out at random; the factor is drawn from 1 on, where the
+            code of pix2pix enlarges all by 286 / 256. 1 cuts all off one side alone.
         mirror: Mirror half of the pieces.
 
     Raises:

@@ -16,6 +16,7 @@ from scenequilt.synthesis.losses import (
     PerceptualLoss,
     hinge_of_discriminator,
     hinge_of_generator,
+    weighted_first,
 )
 from scenequilt.synthesis.multiscale import MultiScaleDiscriminator, feature_matching
 from scenequilt.synthesis.network import one_hot
@@ -24,9 +25,6 @@ from scenequilt.synthesis.refinement import layout_pyramid, pad_to_multiple
 
 HEAD_GAIN = 0.05
 """What the heads of gamma and beta, the gates and the last convolution start with, beside 1."""
-
-PERCEPTUAL_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1)
-"""Of the classifier's five maps, as in pix2pixHD and SPADE."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -539,9 +537,7 @@ class ResailObjective:
         if settings.image:
             terms["image"] = settings.image * (made - real).abs().mean()
         if self._perceptual is not None and settings.perceptual:
-            found = self._perceptual.terms(made, real)
-            weighted = zip(PERCEPTUAL_WEIGHTS, FIRST_CONVOLUTIONS, strict=True)
-            distance = torch.stack([weight * found[name] for weight, name in weighted]).sum()
+            distance = weighted_first(self._perceptual.terms(made, real))
             terms["perceptual"] = settings.perceptual * distance
         if int(self._batches) >= settings.regression:
             terms |= self._adversarial(layout, real, self._shown(made, batch))

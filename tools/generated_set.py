@@ -1,4 +1,4 @@
-"""A folder of generated pictures: a dataset of its own, of pictures with the layouts they show."""
+"""A folder of generated pictures with the layouts that they show: a dataset, if there is one of each."""
 
 import json
 import time
@@ -141,8 +141,8 @@ def write_generated_set(
                 began = time.perf_counter()
                 pictures.append(painter.paint(file.name, scene, seed=seed))
                 seconds.append(time.perf_counter() - began)
-            images = _write_pictures(out, file.name, pictures)
             write_maps(out, file.name, scene.layout, ["labels", "instances"])
+            images = _write_pictures(out, file.name, pictures)
         except (DatasetError, ValueError) as error:
             where = "" if str(file.path) in str(error) else f"{file.path}: "
             failures.append((file.name, f"{where}{error}"))

@@ -170,6 +170,8 @@ def read_in_classes(
     own: Taxonomy | None,
     size_hw: tuple[int, int] | None,
     repair: Repair,
+    *,
+    instance_path: Path | None = None,
 ) -> Layout:
     """Read a layout in the classes that a network was trained on.
 
@@ -179,6 +181,7 @@ def read_in_classes(
         own: What the file's values mean, None if they are file ids of taxonomy; matched by name.
         size_hw: (height, width) in pixels to bring it to, by nearest; None keeps its own.
         repair: What to do with values that are no ids.
+        instance_path: Its instance map, where that does not lie beside it.
 
     Raises:
         LabelError: If a file is unreadable, nothing is labelled, or a class is not of the taxonomy.
@@ -187,7 +190,7 @@ def read_in_classes(
     layout = read_layout(
         path,
         own or taxonomy,
-        instance_path=beside.instance_path,
+        instance_path=instance_path or beside.instance_path,
         depth_path=beside.depth_path,
         repair=repair,
         unknown_remedy="say what the values mean with --classes FILE, a classes.json",

@@ -45,6 +45,9 @@ class Baseline:
             given the settings of the network and of the loss.
         tried_with: What a network is given when it is tried on photographs; None where that is the
             layout and its instances.
+        draws: Takes the settings of a network to how many pictures of one layout it can make with
+            different seeds; None without end.
+        told: Takes the settings of the loss to what a person should know before training, by label.
         complete: Gives a trained network, from photographs each of which comes once, what is measured
             and not learnt by gradients; None for nothing.
         published: Takes the tensors of a checkpoint as the authors publish it to those of this
@@ -59,5 +62,7 @@ class Baseline:
     objective: Callable[..., GeneratorObjective]
     extra: Callable[[Any, Any], ExtraMaker] | None = None
     tried_with: Callable[[Any, PhotographBatch], Conditions] | None = None
+    draws: Callable[[Any], int | None] = lambda _: 1
+    told: Callable[[Any], Mapping[str, str]] = lambda _: {}
     complete: Callable[[Any, Iterable[PhotographBatch]], None] | None = None
     published: Callable[[Mapping[str, Tensor], int, Any], dict[str, Tensor]] | None = None

@@ -277,4 +277,5 @@ BASELINE = Baseline(
     loss=CRNLossSettings,
     build=CRNGenerator,
     objective=CRNObjective,
+    draws=lambda settings: settings.images,
 )

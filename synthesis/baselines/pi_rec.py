@@ -122,8 +122,10 @@ class PiRecGenerator(nn.Module):
             colors: (B, 3, H, W) RGB in [0, 1].
         """
         given = torch.cat([colors, edges.to(colors.dtype)], 1)
+        given = given.to(next(self.parameters()).dtype)
         painted: Tensor = self.decoder(self.middle(self.encoder(given)))
-        return (painted.tanh() + 1) / 2
+        # In bfloat16 the upper half of the range would have but a hundred steps.
+        return (painted.float().tanh() + 1) / 2
 
 
 class PiRec(nn.Module):
@@ -498,6 +500,8 @@ class PiRecObjective:
         device: torch.device | str = "cpu",
     ) -> None:
         self._generator = generator
+        # Weights to start from may have refined already; a run that is gone on with loads its own.
+        generator.refining.zero_()
         self._settings = settings
         self._looks = None if perceptual is None else _Looks(perceptual.to(device))
         self._discriminator = (
@@ -701,6 +705,14 @@ def _extra(network: PiRecSettings, loss: PiRecLossSettings) -> ExtraMaker:
     return DrawingMaker(source=network.source, loss=loss)
 
 
+def told(loss: PiRecLossSettings) -> dict[str, str]:
+    """Return how long the phases are, since a run that is shorter leaves some out."""
+    return {
+        "phases": f"{loss.imitation_batches} batches imitate, {loss.generating_batches} generate, "
+        "all further ones refine"
+    }
+
+
 def tried_with(network: PiRec, batch: PhotographBatch) -> Conditions:
     """Return the layout, or lines and colours of the photographs where it learns from those."""
     conditions = batch.conditions(network.classes)
@@ -715,6 +727,8 @@ BASELINE = Baseline(
     loss=PiRecLossSettings,
     build=PiRec,
     objective=PiRecObjective,
+    draws=lambda settings: None if settings.source == "photograph" else 1,
+    told=told,
     tried_with=tried_with,
     extra=_extra,
 )

@@ -32,7 +32,7 @@ class Pix2PixSettings:
             Pictures are padded to multiples of 2^levels pixels, so give what divides their sides.
         width: Factor on every channel count; 1.0 is the paper's.
         dropout: Share of values that is dropped in the inner levels of the decoder, in [0, 1): all
-            the noise there is.
+            the noise there is. With 5 levels and fewer there is no inner one.
 
     Raises:
         ValueError: If a value is out of range.
@@ -49,6 +49,11 @@ class Pix2PixSettings:
             raise ValueError(f"width is {self.width}, expected more than 0 and at most 2")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}, expected at least 0 and less than 1")
+
+    @property
+    def drops(self) -> bool:
+        """True if anything is dropped."""
+        return self.dropout > 0 and self.levels > UNDROPPED_LEVELS + 1
 
 
 class Pix2PixGenerator(nn.Module):
@@ -113,7 +118,8 @@ class Pix2PixGenerator(nn.Module):
         """
         if layout.ndim != 4 or layout.shape[1] != self.classes + 1:
             raise ValueError(
-                f"layout must be (B, {self.classes + 1}, H, W), got {tuple(layout.shape)}"
+                f"layout must be (B, {self.classes + 1}, H, W), got {tuple(layout.shape)}; give it in "
+                "the taxonomy that the network was trained with"
             )
         height, width = layout.shape[2:]
         features = pad_to_multiple(layout, 2**self.settings.levels)
@@ -330,4 +336,5 @@ BASELINE = Baseline(
     loss=Pix2PixLossSettings,
     build=Pix2PixGenerator,
     objective=Pix2PixObjective,
+    draws=lambda settings: None if settings.drops else 1,
 )

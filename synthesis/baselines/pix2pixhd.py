@@ -1,7 +1,7 @@
 """pix2pixHD: coarse to fine, judged at several scales, a style for every object."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from scenequilt.synthesis.baselines.baseline import Baseline
 from scenequilt.synthesis.boundaries import boundary_map
 from scenequilt.synthesis.interface import Conditions
-from scenequilt.synthesis.losses import FIRST_CONVOLUTIONS, PerceptualLoss
+from scenequilt.synthesis.losses import FIRST_CONVOLUTIONS, PerceptualLoss, weighted_first
 from scenequilt.synthesis.multiscale import (
     MultiScaleDiscriminator,
     feature_matching,
@@ -31,8 +31,6 @@ CENTERS = 10
 
 LARGE_SHARE = 1 / 64
 """Share of the picture above which the style of an object counts among those of its class."""
-
-PERCEPTUAL_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 
 _KMEANS_ROUNDS = 100
 
@@ -226,6 +224,11 @@ class Pix2PixHDGenerator(nn.Module):
                 encoded = None
                 if conditions.style is not None:
                     encoded = self.encoded(conditions.style, layout, instances)
+                elif not self.style_counts.any():
+                    raise ValueError(
+                        "this generator has an encoder and no styles to draw from; let it learn them "
+                        "from photographs with learn_styles, or give it a photograph as style"
+                    )
                 features = self._styled(layout, instances, styles, encoded, seed)
             return self._painted(layout, instances, features).clamp(0, 1)
 
@@ -761,9 +764,7 @@ class Pix2PixHDObjective:
             matched = feature_matching(of_real, of_made)
             losses["feature_matching"] = self._settings.feature_matching * matched
         if self._perceptual is not None:
-            terms = self._perceptual.terms(made, batch.real)
-            weighted = zip(PERCEPTUAL_WEIGHTS, FIRST_CONVOLUTIONS, strict=True)
-            total = torch.stack([weight * terms[name] for weight, name in weighted]).sum()
+            total = weighted_first(self._perceptual.terms(made, batch.real))
             losses["perceptual"] = self._settings.perceptual * total
         return losses
 
@@ -895,6 +896,12 @@ def _block_names(ours: str, theirs: str, blocks: int, first: int) -> list[tuple[
     ]
 
 
+def tried_with(generator: Pix2PixHDGenerator, batch: PhotographBatch) -> Conditions:
+    """Return the layout, and the photographs for the styles of their objects if there is an encoder."""
+    conditions = batch.conditions(generator.classes)
+    return conditions if generator.encoder is None else replace(conditions, style=batch.real)
+
+
 def learn_styles(generator: Pix2PixHDGenerator, batches: Iterable[PhotographBatch]) -> None:
     """Give a trained generator the styles of the photographs, if it has an encoder."""
     if generator.encoder is not None:
@@ -907,6 +914,8 @@ BASELINE = Baseline(
     loss=Pix2PixHDLossSettings,
     build=Pix2PixHDGenerator,
     objective=Pix2PixHDObjective,
+    draws=lambda settings: None if settings.features else 1,
+    tried_with=tried_with,
     complete=learn_styles,
     published=published,
 )

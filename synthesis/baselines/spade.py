@@ -18,6 +18,7 @@ from scenequilt.synthesis.losses import (
     PerceptualLoss,
     hinge_of_discriminator,
     hinge_of_generator,
+    weighted_first,
 )
 from scenequilt.synthesis.multiscale import MultiScaleDiscriminator, feature_matching
 from scenequilt.synthesis.photograph_samples import PhotographBatch
@@ -44,9 +45,6 @@ GAIN = 0.02
 POWER_STEPS = 15
 """Of the power method at first; every training pass adds one."""
 
-PERCEPTUAL_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
-"""Of the classifier's five maps among each other."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpadeSettings:
@@ -56,7 +54,8 @@ class SpadeSettings:
         depth: "normal" begins at 1/32 of the size, "more" at 1/64, "most" at 1/128 with one block
             more; the paper's code has them for 256 pixels, for Cityscapes, and for 512.
         width: Factor on every channel count; 1.0 is the paper's.
-        hidden: Channels between layout and modulation, before the factor.
+        hidden: Channels between layout and modulation, whatever the width: the paper's narrower and
+            wider networks keep its 128.
         norm: "batch" normalises by the statistics of the batch in training and by their running
             averages after it, as published, except that several processes do not share them;
             "instance" by those of each picture at all times, for batches too small for the first.
@@ -305,7 +304,7 @@ class SpadeGenerator(nn.Module):
         self.classes = classes
         self.settings = settings = settings or SpadeSettings()
         shown = settings.channels_shown(classes)
-        hidden = settings.wide(settings.hidden)
+        hidden = settings.hidden
         after = [settings.wide(each) for each in CHANNELS[: len(DOUBLED[settings.depth])]]
         self.encoder: StyleEncoder | None = None
         self.start: nn.Module
@@ -582,12 +581,8 @@ class SpadeObjective:
                 of_real, of_made
             )
         if self._perceptual is not None:
-            terms = self._perceptual.terms(made, real)
-            weighted = [
-                weight * terms[layer]
-                for layer, weight in zip(FIRST_CONVOLUTIONS, PERCEPTUAL_WEIGHTS, strict=True)
-            ]
-            losses["perceptual"] = self._settings.perceptual * torch.stack(weighted).sum()
+            total = weighted_first(self._perceptual.terms(made, real))
+            losses["perceptual"] = self._settings.perceptual * total
         return losses
 
     def _of_discriminator(self, shown: Tensor, real: Tensor) -> Mapping[str, Tensor]:
@@ -772,5 +767,6 @@ BASELINE = Baseline(
     loss=SpadeLossSettings,
     build=SpadeGenerator,
     objective=SpadeObjective,
+    draws=lambda settings: None if settings.vae else 1,
     published=published,
 )

@@ -139,12 +139,13 @@ def test_weights_of_half_the_size_paint_nearly_the_same(name: str) -> None:
 
 
 @every_generator
-def test_gradients_are_off_and_mode_is_left_alone(name: str) -> None:
-    network = build(name)
+@pytest.mark.parametrize("training", [False, True])
+def test_the_mode_is_left_alone(name: str, training: bool) -> None:
+    network = build(name).train(training)
 
-    network.generate(conditions((32, 64)))
+    made = network.generate(conditions((32, 64)))
 
-    assert not network.training
+    assert network.training == training and not made.requires_grad
 
 
 @every_generator

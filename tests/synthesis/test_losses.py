@@ -174,6 +174,24 @@ def test_the_balance_by_hand() -> None:
     assert balance.buffers["count"] == 2
 
 
+def test_processes_that_begin_to_measure_at_different_steps_end_in_the_same_weights() -> None:
+    """Two of them, averaged after every step as the trainer does; the second begins a step later."""
+    both = [LossBalance(("image", "other"), steps=3) for _ in range(2)]
+    terms = {"image": torch.tensor(1.0), "other": torch.tensor(10.0)}
+
+    for step in range(6):
+        for late, balance in enumerate(both):
+            if step >= late:
+                balance.weighted(terms)
+        for name in ("sums", "weights", "count"):
+            mean = torch.stack([each.buffers[name] for each in both]).mean(0)
+            for each in both:
+                each.buffers[name].copy_(mean)
+
+    for each in both:
+        torch.testing.assert_close(each.buffers["weights"], torch.tensor([1.0, 0.1]))
+
+
 def test_the_weights_never_change_again() -> None:
     balance = LossBalance(["image", "maps"], steps=1)
     balance.weighted(_terms(1, 2))

@@ -14,12 +14,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from scenequilt.memory_bank.errors import MissingConditionError
 from scenequilt.memory_bank.taxonomy import VOID
 from scenequilt.synthesis.interface import Conditions
-from scenequilt.synthesis.losses import FIRST_CONVOLUTIONS, PerceptualLoss
+from scenequilt.synthesis.losses import FIRST_CONVOLUTIONS, FIRST_WEIGHTS, PerceptualLoss
 from scenequilt.synthesis.multiscale import feature_matching
 from scenequilt.synthesis.network import one_hot
 from scenequilt.synthesis.objective import SynthesisBatch
 from scenequilt.synthesis.resail import (
-    PERCEPTUAL_WEIGHTS,
     PRESETS,
     ResailGenerator,
     ResailLossSettings,
@@ -582,7 +581,7 @@ def test_the_terms_of_the_generator_by_hand() -> None:
         "adversarial": pytest.approx(2 * sum(answers) / 2, rel=1e-4),
         "feature_matching": pytest.approx(3 * feature_matching(of_real, of_made).item(), rel=1e-4),
     }
-    assert sum(PERCEPTUAL_WEIGHTS) == pytest.approx(47 / 32)
+    assert sum(FIRST_WEIGHTS) == pytest.approx(47 / 32)
 
 
 def test_the_hinge_of_the_discriminator_by_hand() -> None:

@@ -9,7 +9,7 @@ from scenequilt.tools.benchmarks.generators import (
     GeneratorBenchmark,
     GeneratorFigures,
     build_untrained,
-    conditions_of_noise,
+    conditions_of_tiles,
     generators_in_words,
     measure_generators,
 )
@@ -28,7 +28,7 @@ def test_a_run_has_a_row_a_precision() -> None:
 def test_every_generator_has_small_settings_and_paints_the_benchmarks_conditions(name: str) -> None:
     network = build_untrained(name, 3, "small")
 
-    made = network.generate(conditions_of_noise(3, (64, 64)))  # type: ignore[operator]
+    made = network.generate(conditions_of_tiles(3, (64, 64)))  # type: ignore[operator]
 
     assert made.shape == (1, 3, 64, 64)
 

@@ -673,7 +673,7 @@ def test_a_folder_that_is_no_bank_is_named(
     [
         (["--size", "large"], "'large' is not a size; give height x width in pixels"),
         (["--size", "0x20"], "'0x20' is not a size"),
-        (["--seed", "-1"], "'-1' is not a whole number of at least 0"),
+        (["--seed", "-1"], "'-1' is not a whole number from 0 to below 2^63"),
         (["--variants", "0"], "'0' is not a whole number of at least 1"),
         (["--resume", "--force"], "not allowed with argument"),
     ],

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from scenequilt.memory_bank.datasets.open import open_dataset
-from scenequilt.memory_bank.errors import CheckpointError
+from scenequilt.memory_bank.errors import CheckpointError, DatasetError
 from scenequilt.memory_bank.taxonomy import Taxonomy, read_taxonomy
 from scenequilt.synthesis.baselines.crn import CRNSettings
 from scenequilt.synthesis.baselines.pi_rec import PiRecSettings
@@ -248,25 +248,58 @@ def test_edits_that_cannot_be_read_are_refused(
     assert "is none of" in capsys.readouterr().err
 
 
-def test_pi_rec_paints_photographs_drawings_and_layouts_differently(
+def test_pi_rec_paints_layouts_and_drawings_differently(
     street: Path, pi_rec: Path, tmp_path: Path
 ) -> None:
     lines = np.zeros((24, 36), np.uint8)
     lines[10] = 255
     Image.fromarray(lines).save(tmp_path / "lines.png")
     noon = street / "labels" / "noon.png"
-    ways: dict[str, list[str | Path]] = {
-        "layout": [],
-        "photograph": ["--photographs", street / "images"],
-        "drawing": ["--lines", tmp_path / "lines.png", "--colors", street / "made" / "noon.png"],
-    }
+    drawing: list[str | Path] = [
+        "--lines",
+        tmp_path / "lines.png",
+        "--colors",
+        street / "made" / "noon.png",
+    ]
 
-    for name, given in ways.items():
-        outcome = _run("pi_rec", noon, "--weights", pi_rec, *given, "--out", tmp_path / name)
+    _run("pi_rec", noon, "--weights", pi_rec, "--out", tmp_path / "layout")
+    outcome = _run("pi_rec", noon, "--weights", pi_rec, *drawing, "--out", tmp_path / "drawing")
+
+    assert outcome.status == 0, outcome.text
+    assert not (_noon(tmp_path / "layout") == _noon(tmp_path / "drawing")).all()
+
+
+@pytest.fixture
+def oracle(tmp_path: Path, street_taxonomy: Taxonomy) -> Path:
+    """A PI-REC that paints lines and colours of photographs."""
+    settings = PiRecSettings(width=1 / 16, source="photograph")
+    return _weights(tmp_path / "oracle.safetensors", "pi_rec", settings, street_taxonomy)
+
+
+def test_pi_rec_paints_the_photographs_of_a_dataset_and_of_a_folder_alike(
+    street: Path, oracle: Path, tmp_path: Path
+) -> None:
+    noon = street / "labels" / "noon.png"
+    for name, given in {"dataset": street, "folder": street / "images"}.items():
+        outcome = _run("pi_rec", noon, "--weights", oracle, "--photographs", given, "--out", tmp_path / name)  # fmt: skip
         assert outcome.status == 0, outcome.text
+    _run("pi_rec", noon, "--weights", oracle, "--photographs", street / "made", "--out", tmp_path / "other")  # fmt: skip
 
-    first, second, third = (_noon(tmp_path / name) for name in ways)
-    assert not (first == second).all() and not (second == third).all()
+    assert (_noon(tmp_path / "dataset") == _noon(tmp_path / "folder")).all()
+    assert not (_noon(tmp_path / "dataset") == _noon(tmp_path / "other")).all()
+
+
+def test_pi_rec_is_not_given_what_it_was_not_trained_on(
+    street: Path, pi_rec: Path, oracle: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="trained on layouts, so it has never seen lines"):
+        _run(
+            "pi_rec", street, "--weights", pi_rec, "--photographs", street, "--out", tmp_path / "o"
+        )
+    with pytest.raises(ValueError, match="a layout has neither; give --photographs, --lines"):
+        _run("pi_rec", street, "--weights", oracle, "--out", tmp_path / "o")
+
+    assert not (tmp_path / "o").exists()
 
 
 def test_pi_rec_finishes_the_canvases_of_a_run(
@@ -274,7 +307,8 @@ def test_pi_rec_finishes_the_canvases_of_a_run(
 ) -> None:
     run_command("compose", toytown_layouts[0], "--bank", toytown_bank, "--out", tmp_path / "run", "--finish", "none")  # fmt: skip
     taxonomy = read_taxonomy(tmp_path / "run" / "classes.json")
-    weights = _weights(tmp_path / "p.safetensors", "pi_rec", PiRecSettings(width=1 / 16), taxonomy)
+    settings = PiRecSettings(width=1 / 16, source="photograph")
+    weights = _weights(tmp_path / "p.safetensors", "pi_rec", settings, taxonomy)
 
     outcome = _run("pi_rec", "--canvas", tmp_path / "run", "--weights", weights, "--out", tmp_path / "out")  # fmt: skip
 
@@ -283,41 +317,75 @@ def test_pi_rec_finishes_the_canvases_of_a_run(
     delivered = decode_numbers(tmp_path / "run" / name / "00" / "label.png")
     np.testing.assert_array_equal(decode_numbers(tmp_path / "out" / "labels" / f"{name}.png"), delivered)  # fmt: skip
     assert decode_rgb(tmp_path / "out" / "images" / f"{name}.png").shape[:2] == delivered.shape
+    numbers = decode_numbers(tmp_path / "run" / name / "00" / "instances.png")
+    np.testing.assert_array_equal(decode_numbers(tmp_path / "out" / "instances" / f"{name}.png"), numbers)  # fmt: skip
+    row = json.loads((tmp_path / "out" / "layouts.jsonl").read_text())
+    assert row["parents"], "the photographs that the canvas is made of"
+    with pytest.raises(ValueError, match="--canvas brings layouts of its own"):
+        _run("pi_rec", "--canvas", tmp_path / "run", "--remove", 1, "--weights", weights, "--out", tmp_path / "o")  # fmt: skip
+
+
+def test_a_finished_run_is_no_canvas(
+    toytown_bank: Path, toytown_layouts: list[Path], pi_rec: Path, tmp_path: Path, run_command: Run
+) -> None:
+    run_command("compose", toytown_layouts[0], "--bank", toytown_bank, "--out", tmp_path / "run")
+
+    with pytest.raises(ValueError, match="run finished by 'closed', expected canvases"):
+        _run("pi_rec", "--canvas", tmp_path / "run", "--weights", pi_rec, "--out", tmp_path / "o")
+
+
+def test_a_style_is_refused_by_a_generator_without_encoder(
+    street: Path, crn: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="this crn reads no style; train spade with"):
+        _run("crn", street, "--weights", crn, "--style", street / "images", "--out", tmp_path / "o")
+
+
+def test_more_samples_than_seeds_can_make_are_refused(
+    street: Path, crn: Path, pi_rec: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="--samples is 4, but seeds give this crn 3 picture"):
+        _run("crn", street, "--weights", crn, "--samples", 4, "--out", tmp_path / "o")
+    with pytest.raises(ValueError, match="--samples is 2, but seeds give this pi_rec 1 picture"):
+        _run("pi_rec", street, "--weights", pi_rec, "--samples", 2, "--out", tmp_path / "o")
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("options", "message"),
     [
-        (["--photographs", "p"], "crn reads no photograph; only pi_rec does"),
-        (["--lines", "p", "--colors", "p"], "crn reads no colors, lines; only pi_rec does"),
+        (["--photographs"], "crn reads no photograph; only pi_rec does"),
+        (["--lines", "--colors"], "crn reads no colors, lines; only pi_rec does"),
     ],
 )
 def test_what_a_generator_does_not_read_is_refused(
-    given: list[str], message: str, street: Path, crn: Path, tmp_path: Path
+    options: list[str], message: str, street: Path, crn: Path, tmp_path: Path
 ) -> None:
+    given = [each for option in options for each in (option, street / "images")]
+
     with pytest.raises(ValueError, match=message):
         _run("crn", street, "--weights", crn, "--out", tmp_path / "out", *given)
 
 
 def test_half_a_drawing_and_two_sources_are_refused(
-    street: Path, pi_rec: Path, tmp_path: Path
+    street: Path, oracle: Path, tmp_path: Path
 ) -> None:
+    images = street / "images"
+
     with pytest.raises(ValueError, match="a drawing is lines and colors; give both, or neither"):
-        _run("pi_rec", street, "--weights", pi_rec, "--out", tmp_path / "o", "--lines", "p")
+        _run("pi_rec", street, "--weights", oracle, "--out", tmp_path / "o", "--lines", images)
     with pytest.raises(ValueError, match="give one of a photograph, a drawing and the canvases"):
-        _run("pi_rec", street, "--weights", pi_rec, "--out", tmp_path / "o", "--lines", "p", "--colors", "p", "--photographs", "p")  # fmt: skip
+        _run("pi_rec", street, "--weights", oracle, "--out", tmp_path / "o", "--lines", images, "--colors", images, "--photographs", images)  # fmt: skip
 
 
 def test_no_layouts_and_a_missing_picture_are_named(
-    street: Path, pi_rec: Path, tmp_path: Path
+    street: Path, pi_rec: Path, oracle: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match="no layout was given; name label maps"):
         _run("pi_rec", "--weights", pi_rec, "--out", tmp_path / "out")
-    (street / "images" / "noon.png").unlink()
+    with pytest.raises(DatasetError, match="gone does not exist; give a picture or a folder"):
+        _run("pi_rec", street, "--weights", oracle, "--photographs", tmp_path / "gone", "--out", tmp_path / "out")  # fmt: skip
+    (street / "made" / "noon.png").unlink()
 
-    outcome = _run("pi_rec", street / "labels" / "noon.png", "--weights", pi_rec, "--photographs", street / "images", "--out", tmp_path / "out")  # fmt: skip
+    outcome = _run("pi_rec", street / "labels" / "noon.png", "--weights", oracle, "--photographs", street / "made", "--out", tmp_path / "out")  # fmt: skip
 
-    assert (
-        outcome.status == 1
-        and "images: no picture 'noon', expected a file named as" in outcome.text
-    )
+    assert outcome.status == 1 and "made: no picture 'noon', expected a file" in outcome.text

@@ -317,7 +317,7 @@ def test_a_folder_in_place_of_answers_or_key_is_named_with_the_remedy(page: Path
         (("--times", "250,fast"), "'250,fast' is not a list of times in ms"),
         (("--size", "big"), "'big' is not a size"),
         (("--c", "=x"), "'=x' is not NAME=DIR"),
-        (("--seed", "-1"), "'-1' is not a whole number of at least 0"),
+        (("--seed", "-1"), "'-1' is not a whole number from 0 to below 2^63"),
     ],
 )
 def test_arguments_that_cannot_be_read_are_refused(

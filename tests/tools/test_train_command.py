@@ -306,7 +306,7 @@ def test_without_torch_it_says_what_to_install(
     [
         ("--steps", "0", "'0' is not a whole number of at least 1"),
         ("--crop", "240", "'240' is not a size; give height x width"),
-        ("--seed", "-1", "'-1' is not a whole number of at least 0"),
+        ("--seed", "-1", "'-1' is not a whole number from 0 to below 2^63"),
     ],
 )
 def test_options_that_are_no_numbers_are_refused(

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from scenequilt.synthesis.baselines.pi_rec import PiRec
 from scenequilt.synthesis.interface import Conditions, ImageGenerator
 from scenequilt.synthesis.network import CanvasGenerator
 from scenequilt.synthesis.registry import BASELINES, load_baseline
@@ -134,10 +135,14 @@ def build_untrained(name: str, classes: int, config: Literal["small", "paper"]) 
         if name in FINISHES
         else load_baseline(name).build
     )
-    return build(classes, settings).eval()
+    network = build(classes, settings).eval()
+    if isinstance(network, PiRec):
+        # Trained ones paint twice.
+        network.refining.fill_(1)
+    return network
 
 
-def conditions_of_noise(classes: int, size_hw: tuple[int, int]) -> Conditions:
+def conditions_of_tiles(classes: int, size_hw: tuple[int, int]) -> Conditions:
     """Return conditions of one picture with everything in them that a generator may ask for.
 
     Classes lie in tiles, things are numbered, canvas and colours are grey, a quarter is open.
@@ -206,7 +211,7 @@ def _measure_one(
     network = build_untrained(name, classes, config)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     assert isinstance(network, ImageGenerator)
-    conditions = conditions_of_noise(classes, size_hw)
+    conditions = conditions_of_tiles(classes, size_hw)
     seconds = list(_times(network, conditions, precision, runs))
     return GeneratorFigures(
         name=name,

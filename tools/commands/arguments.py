@@ -17,9 +17,9 @@ def size_hw(text: str) -> tuple[int, int]:
 
 
 def seed(text: str) -> int:
-    """Read a whole number of at least 0."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    """Read a whole number from 0 to below 2^63."""
+    if not text.isdecimal() or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to below 2^63")
     return int(text)
 
 

@@ -10,7 +10,9 @@ from scenequilt.tools.settings import find_config, parse_override, read_tables
 from scenequilt.tools.training.registry import GENERATOR_TITLES
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    from scenequilt.tools.training.jobs.generator import GeneratorJob
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -38,6 +40,11 @@ def add_convert_command(commands: "Commands") -> None:
     parser.add_argument(
         "--encoder", type=Path, metavar="FILE.pth",
         help="state dict of the style encoder, *_net_E.pth, where there is one",
+    )  # fmt: skip
+    parser.add_argument(
+        "--styles", type=Path, metavar="DATASET",
+        help="pix2pixhd with an encoder: photographs whose objects' styles it draws from; the "
+        "published file of clusters is not read",
     )  # fmt: skip
     parser.add_argument(
         "--classes", type=Path, required=True, metavar="FILE", help="classes.json of the network"
@@ -95,6 +102,8 @@ def run_convert(args: argparse.Namespace) -> Outcome:
         network.load_state_dict(weights)
     except (ValueError, RuntimeError) as error:
         raise CheckpointError(f"{args.published}: {error}") from error
+    if args.styles is not None:
+        _learn_styles(job, network, args.styles)
     files = [path for path in (args.published, args.encoder) if path is not None]
     card = CheckpointCard(
         network=args.generator,
@@ -110,6 +119,23 @@ def run_convert(args: argparse.Namespace) -> Outcome:
     return Outcome(
         f"{args.out}: {GENERATOR_TITLES[args.generator]} of {len(taxonomy)} classes, {count:,} "
         f"parameters, from {' and '.join(path.name for path in files)}"
+    )
+
+
+def _learn_styles(job: "GeneratorJob", network: "nn.Module", dataset: Path) -> None:
+    from scenequilt.memory_bank.datasets.open import open_dataset
+    from scenequilt.synthesis.photograph_samples import PhotographSampleSettings
+    from scenequilt.tools.training.jobs.generator import GeneratorPhotographs, shown_batch
+
+    if job.baseline.complete is None:
+        raise ValueError(f"{job.baseline.name} has no styles to learn; leave --styles out")
+    reader = open_dataset(dataset)
+    photographs = GeneratorPhotographs(reader, reader.entries())
+    size_hw = photographs.read(0)[1].size_hw
+    samples = PhotographSampleSettings(crop_hw=size_hw)
+    job.baseline.complete(
+        network.eval(),
+        (shown_batch(photographs, place, samples) for place in range(len(photographs))),
     )
 
 

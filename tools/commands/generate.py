@@ -3,8 +3,8 @@
 import argparse
 import json
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from scenequilt.tools.evaluation.compose_run import ComposeRun
     from scenequilt.tools.generated_set import GeneratedSetReport
     from scenequilt.tools.layout_files import LayoutFile
+    from scenequilt.tools.layout_parents import Parents
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -30,7 +31,7 @@ def add_generate_command(commands: "Commands") -> None:
         description="Make pictures of layouts by one of the generators that the retrieval is "
         "compared with: "
         + ", ".join(f"{name} is {title}" for name, title in GENERATOR_TITLES.items())
-        + ". Writes images/, labels/, instances/ and classes.json (the folder is a dataset), "
+        + ". Writes images/, labels/, instances/ and classes.json (a dataset, but for --samples), "
         "layouts.jsonl with a line a layout and generated.json. Things without an instance map are "
         "numbered by connected components. Leaves with 1 if a layout was left out, which is named.",
     )
@@ -55,7 +56,8 @@ def add_generate_command(commands: "Commands") -> None:
     )  # fmt: skip
     parser.add_argument(
         "--samples", type=arguments.positive, default=1, metavar="N",
-        help="pictures of each layout, with the seeds from --seed on (default: %(default)s)",
+        help="pictures of each layout, with the seeds from --seed on: images/NAME/00.png, ... as "
+        "evaluate reads variants (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--seed", type=arguments.seed, default=0, metavar="N",
@@ -116,11 +118,11 @@ def run_generate(args: argparse.Namespace) -> Outcome:
     from scenequilt.tools.generated_set import GENERATED_SET, write_generated_set
     from scenequilt.tools.generator_painter import Given, PictureFinder, load_painter
     from scenequilt.tools.layout_files import read_in_classes
-    from scenequilt.tools.layout_parents import parent_finder
     from scenequilt.tools.progress import progress_bar
     from scenequilt.tools.settings import as_json
     from scenequilt.tools.training.trainer import check_device
 
+    edits = edits_of(args)
     GENERATED_SET.refuse_other(args.out, force=args.force)
     check_device(args.device)
     asked = _asked_layouts(args)
@@ -139,7 +141,11 @@ def run_generate(args: argparse.Namespace) -> Outcome:
         bf16=args.precision == "bf16",
         device=args.device,
     )
-    edits = edits_of(args)
+    if painter.draws is not None and args.samples > painter.draws:
+        raise ValueError(
+            f"--samples is {args.samples}, but seeds give this {args.generator} "
+            f"{painter.draws or 'no'} picture of a layout; give --samples {painter.draws}"
+        )
     seeds = [args.seed + number for number in range(args.samples)]
     about = {
         "generator": args.generator,
@@ -157,13 +163,20 @@ def run_generate(args: argparse.Namespace) -> Outcome:
         report = write_generated_set(
             asked.files,
             lambda path: edits.applied(
-                read_in_classes(path, painter.taxonomy, asked.classes, args.size, args.repair)
+                read_in_classes(
+                    path,
+                    painter.taxonomy,
+                    asked.classes,
+                    args.size,
+                    args.repair,
+                    instance_path=asked.instances.get(path),
+                )
             ),
             painter,
             painter.taxonomy,
             args.out,
             seeds=seeds,
-            parents_of=parent_finder(args.layouts),
+            parents_of=asked.parents_of,
             about=about,
             force=args.force,
             progress=progress,
@@ -176,33 +189,58 @@ def run_generate(args: argparse.Namespace) -> Outcome:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """The layouts, what their values mean if that is known, and the run they are of."""
+    """What is painted.
+
+    Attributes:
+        files: The layouts.
+        classes: What their values mean, if that is known.
+        parents_of: Finds the photographs that a layout is of.
+        run: The run whose canvases they are, None for none.
+        instances: Instance maps by label map, where they do not lie as they do in datasets.
+    """
 
     files: "Sequence[LayoutFile]"
     classes: "Taxonomy | None"
+    parents_of: "Callable[[Path], Parents]"
     run: "ComposeRun | None" = None
+    instances: "Mapping[Path, Path]" = field(default_factory=dict)
 
 
 def _asked_layouts(args: argparse.Namespace) -> _Asked:
     from scenequilt.tools.evaluation.compose_run import open_compose_run
     from scenequilt.tools.layout_files import LayoutFile, classes_of_layouts, find_layout_files
+    from scenequilt.tools.layout_parents import Parents, parent_finder
 
     if args.canvas is None:
         if not args.layouts:
             raise ValueError("no layout was given; name label maps, folders of them, or --canvas")
         files = find_layout_files(args.layouts, split=args.split, outside=args.out)
-        return _Asked(files[: args.limit], classes_of_layouts(args.layouts, args.classes))
-    if args.layouts or args.size is not None:
+        return _Asked(
+            files[: args.limit],
+            classes_of_layouts(args.layouts, args.classes),
+            parent_finder(args.layouts),
+        )
+    others = [args.size, args.split, args.classes, *args.remove, *args.relabel, *args.add]
+    if args.layouts or any(each is not None for each in (*others, *args.restyle)):
         raise ValueError(
-            "--canvas brings layouts of its own, at its size; leave LAYOUT and --size out"
+            "--canvas brings layouts of its own, which its pixels show; leave out LAYOUT, --size, "
+            "--split, --classes and edits"
         )
     run = open_compose_run(args.canvas)
     run.refuse_damage()
-    delivered = [
-        LayoutFile(name, pictures[0].folder / "label.png")
-        for name, pictures in run.pictures.items()
-    ]
-    return _Asked(delivered[: args.limit], run.taxonomy, run)
+    if run.finish != "none":
+        raise ValueError(
+            f"{args.canvas} is a run finished by {run.finish!r}, expected canvases; compose them with "
+            "--finish none"
+        )
+    pictures = {each[0].folder / "label.png": each[0] for each in run.pictures.values()}
+    return _Asked(
+        [LayoutFile(path.parent.parent.name, path) for path in pictures][: args.limit],
+        run.taxonomy,
+        lambda path: Parents(frozenset(pictures[path].sources), frozenset()),
+        run,
+        {path: path.with_name("instances.png") for path in pictures},
+    )
 
 
 def _as_json(args: argparse.Namespace, report: "GeneratedSetReport") -> dict[str, object]:

@@ -51,9 +51,7 @@ class SceneEdits:
             DatasetError: If a mask cannot be read.
             ValueError: If an edit does not fit the layout.
         """
-        import numpy as np
-
-        from scenequilt.memory_bank.datasets.files import read_raster
+        from scenequilt.memory_bank.datasets.files import read_photograph
         from scenequilt.synthesis.manipulation import (
             Scene,
             add_object,
@@ -68,7 +66,7 @@ class SceneEdits:
         for instance_id, class_name in self.relabel:
             scene = relabel_instance(scene, instance_id, class_name)
         for item in self.add:
-            mask = np.atleast_3d(read_raster(item.mask, "mask").values).max(axis=2) > 127
+            mask = read_photograph(item.mask).max(axis=2) > 127
             scene = add_object(scene, mask, item.corner, item.class_name)
         for instance_id, style in self.restyle:
             scene = restyle_instance(scene, instance_id, style)

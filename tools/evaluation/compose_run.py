@@ -89,6 +89,7 @@ class ComposeRun:
         bank_fingerprint: Of that bank, "" if it had none.
         asked: Names of the layouts it was asked for, in that order.
         variants: Pictures it was asked for of each.
+        finish: What it was finished by, "none" for canvases.
         pictures: Its pictures by layout, variants in order; layouts without a picture are absent.
         failures: What the run says of layouts without a picture, by name.
         damage: What is wrong with its manifest, in words; "" if nothing is.
@@ -102,6 +103,7 @@ class ComposeRun:
     bank_fingerprint: str
     asked: tuple[str, ...]
     variants: int
+    finish: str
     pictures: Mapping[str, tuple[RunPicture, ...]]
     failures: Mapping[str, str]
     damage: str = ""
@@ -177,6 +179,7 @@ def open_compose_run(folder: Path) -> ComposeRun:
             bank_fingerprint=str(bank.get("fingerprint", "")),
             asked=tuple(name for name, _ in layouts),
             variants=int((plan.get("choices") or {}).get("variants", 1)),
+            finish=str((plan.get("choices") or {}).get("finish", "")),
             pictures=pictures,
             failures=_read_failures(folder, layouts),
             damage=_damage(folder, sum(map(len, pictures.values())), unlisted),

@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from scenequilt.memory_bank.errors import CheckpointError
+from scenequilt.memory_bank.taxonomy import Taxonomy
 from scenequilt.synthesis.network import load_matching
 from scenequilt.tools.training.checkpoint import read_checkpoint
 
@@ -27,18 +28,35 @@ class StartSettings:
         return {"weights": None if self.weights is None else Path(self.weights).name}
 
 
-def start_from(network: nn.Module, start: StartSettings) -> None:
+def start_from(network: nn.Module, start: StartSettings, taxonomy: Taxonomy) -> dict[str, str]:
     """Take over all weights that fit by name and shape, if any are named.
 
+    Args:
+        network: Takes them.
+        start: Names them.
+        taxonomy: The classes that the network is trained on.
+
+    Returns:
+        What a person is told of it, by label; {} where nothing is named.
+
     Raises:
-        CheckpointError: If the file cannot be read, or nothing fits.
+        CheckpointError: If the file cannot be read, is of other classes, or nothing fits.
     """
     if start.weights is None:
-        return
+        return {}
     path = Path(start.weights)
-    loaded, _ = load_matching(network, read_checkpoint(path).state)
+    checkpoint = read_checkpoint(path)
+    theirs = [each["name"] for each in (checkpoint.card.taxonomy or {}).get("classes", [])]
+    expected = [each.name for each in taxonomy.classes]
+    if theirs and theirs != expected:
+        raise CheckpointError(
+            f"{path} was trained on the classes {', '.join(theirs)}, this network is on "
+            f"{', '.join(expected)}; start from weights of the same classes, or from none"
+        )
+    loaded, _ = load_matching(network, checkpoint.state)
     if not loaded:
         raise CheckpointError(
             f"{path}: none of its tensors fits this network by name and shape; start from a network "
             "of the same kind and width, or from none"
         )
+    return {"starts from": f"{path.name}, {len(loaded)} of {len(network.state_dict())} tensors"}

@@ -53,6 +53,9 @@ def _generator(settings: Pix2PixHDSettings = TINY, *, seed: int = 0) -> Pix2PixH
         for name, each in network.named_parameters():
             if name.endswith("weight"):
                 each.mul_(10)
+        if settings.features:
+            # One style a class, of zeros: a generator without any is refused.
+            network.style_counts.fill_(1)
     return network.eval()
 
 
@@ -917,6 +920,14 @@ def test_running_means_of_early_versions_are_left_out() -> None:
     early = {"model.2.running_mean": torch.zeros(4), "model.2.running_var": torch.ones(4)}
 
     assert published(state | early, CLASSES, TINY).keys() == published(state, CLASSES, TINY).keys()
+
+
+def test_styles_that_were_never_learnt_are_not_drawn() -> None:
+    network = _generator(STYLED)
+    network.style_counts.zero_()
+
+    with pytest.raises(ValueError, match="an encoder and no styles to draw from; let it learn"):
+        network.generate(_conditions())
 
 
 def test_a_checkpoint_with_other_classes_is_refused() -> None:

@@ -232,7 +232,7 @@ def test_a_bank_whose_classes_stand_in_another_order_serves(
 def test_a_run_of_another_bank_is_noted(judged: PictureSet, bank: MemoryBank) -> None:
     def run_of(fingerprint: str) -> PictureSet:
         run = ComposeRun(
-            Path("run"), "1.0", judged.taxonomy, "old.bank", fingerprint, (), 1, {}, {}
+            Path("run"), "1.0", judged.taxonomy, "old.bank", fingerprint, (), 1, "closed", {}, {}
         )  # fmt: skip
         return dataclasses.replace(judged, run=run)
 

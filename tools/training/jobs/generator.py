@@ -27,11 +27,12 @@ from scenequilt.synthesis.photograph_samples import (
 from scenequilt.synthesis.registry import load_baseline
 from scenequilt.tools.settings import as_json
 from scenequilt.tools.training.checkpoint import Checkpoint
-from scenequilt.tools.training.job import TrainingJob
+from scenequilt.tools.training.job import JobReport, TrainingJob
 from scenequilt.tools.training.loader import moved
 from scenequilt.tools.training.loss_network import load_perceptual
 from scenequilt.tools.training.request import TrainingRequest
 from scenequilt.tools.training.restoring import restore_network, settings_of, taxonomy_of
+from scenequilt.tools.training.segmenter_samples import CACHE_BYTES
 from scenequilt.tools.training.start import StartSettings, start_from
 
 SHOWN = 4
@@ -39,16 +40,30 @@ SHOWN = 4
 
 
 class GeneratorPhotographs:
-    """The photographs of a dataset with their layouts, kept once they were read."""
+    """The photographs of a dataset with their layouts, kept once read as long as there is room.
 
-    def __init__(self, reader: DatasetReader, entries: Sequence[Entry]) -> None:
+    Args:
+        reader: The dataset.
+        entries: Which of them.
+        limit_bytes: Room for what is kept.
+    """
+
+    def __init__(
+        self,
+        reader: DatasetReader,
+        entries: Sequence[Entry],
+        *,
+        limit_bytes: int = CACHE_BYTES,
+    ) -> None:
         self._reader = reader
         self._entries = list(entries)
+        self._limit_bytes = limit_bytes
+        self._room_bytes = limit_bytes
         self._kept: dict[int, tuple[NDArray[np.uint8], Layout]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process reads its own share.
-        return self.__dict__ | {"_kept": {}}
+        return self.__dict__ | {"_kept": {}, "_room_bytes": self._limit_bytes}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -59,10 +74,25 @@ class GeneratorPhotographs:
         Raises:
             DatasetError: If a file cannot be read; the message names it.
         """
-        if place not in self._kept:
-            photograph = self._reader.read(self._entries[place])
+        if place in self._kept:
+            return self._kept[place]
+        photograph = self._reader.read(self._entries[place])
+        size_bytes = _bytes_of(photograph.image, photograph.layout)
+        if size_bytes <= self._room_bytes:
+            self._room_bytes -= size_bytes
             self._kept[place] = photograph.image, photograph.layout
-        return self._kept[place]
+        return photograph.image, photograph.layout
+
+    @property
+    def unread_bytes(self) -> int:
+        """Memory that they will take, if all are as large as the first."""
+        each = _bytes_of(*self.read(0)) if self._entries else 0
+        return min(each * len(self._entries), self._limit_bytes)
+
+    @property
+    def derived_instances(self) -> int:
+        """How many have no instance map, so that their things are connected components."""
+        return sum(entry.instance_path is None for entry in self._entries)
 
     def sha256(self) -> str:
         """Return a hash over the files, in hex."""
@@ -118,8 +148,8 @@ class GeneratorJob:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(request.seed)
             network = self.baseline.build(classes, network_settings)
+            started = start_from(network, start, reader.taxonomy)
             objective = self.baseline.objective(network, perceptual, loss, device=request.device)
-        start_from(network, start)
         # Convolutions on the CPU are faster in this order of memory.
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         photographs = GeneratorPhotographs(reader, request.training)
@@ -143,6 +173,7 @@ class GeneratorJob:
             data={
                 **request.origin,
                 "photographs": len(photographs),
+                "derived_instances": photographs.derived_instances,
                 "sha256": photographs.sha256(),
             },
             objective=objective,
@@ -157,6 +188,11 @@ class GeneratorJob:
             validate=trial if len(held_out) else None,
             sheet=lambda trained: _sheet(self.baseline, trained, shown, samples, reader.taxonomy),
             complete=self._completion(photographs, samples),
+            report=JobReport(
+                samples=f"pieces of {samples.crop_hw[0]}x{samples.crop_hw[1]}",
+                unread_bytes=photographs.unread_bytes,
+                lines={**started, **self.baseline.told(loss)},
+            ),
         )
 
     def _completion(
@@ -183,6 +219,10 @@ class GeneratorJob:
     def _built(self, checkpoint: Checkpoint) -> nn.Module:
         settings = settings_of(checkpoint, "network", self.baseline.network)
         return self.baseline.build(len(taxonomy_of(checkpoint)), settings)
+
+
+def _bytes_of(image: NDArray[np.uint8], layout: Layout) -> int:
+    return image.nbytes + layout.label_map.nbytes + layout.instance_map.nbytes
 
 
 def generator_job(name: str) -> GeneratorJob:

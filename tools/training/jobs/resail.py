@@ -13,7 +13,7 @@ from scenequilt.synthesis.resail import (
 from scenequilt.synthesis.samples import CanvasBatches, CanvasSampleSettings
 from scenequilt.tools.settings import as_json
 from scenequilt.tools.training.checkpoint import Checkpoint
-from scenequilt.tools.training.job import TrainingJob
+from scenequilt.tools.training.job import JobReport, TrainingJob
 from scenequilt.tools.training.jobs.synthesis import (
     PictureSettings,
     elision_of_pictures,
@@ -62,7 +62,7 @@ def build_job(request: TrainingRequest) -> TrainingJob[SynthesisBatch]:
         torch.manual_seed(request.seed)
         network = ResailGenerator(len(canvases.taxonomy), network_settings)
         objective = ResailObjective(network, perceptual, loss, device=request.device)
-    start_from(network, start)
+    started = start_from(network, start, canvases.taxonomy)
     for part in objective.networks.values():
         # Convolutions on the CPU are faster in this order of memory.
         part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -94,6 +94,7 @@ def build_job(request: TrainingRequest) -> TrainingJob[SynthesisBatch]:
         if held_out
         else None,
         sheet=lambda trained: sheet_of_finishes(trained, canvases, shown),
+        report=JobReport(lines=started),
     )
 
 

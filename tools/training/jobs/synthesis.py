@@ -25,7 +25,7 @@ from scenequilt.synthesis.painting import PaintingNetwork, ShownCanvas, paint_ov
 from scenequilt.synthesis.samples import CanvasBatches, CanvasSampleSettings
 from scenequilt.tools.settings import as_json
 from scenequilt.tools.training.checkpoint import Checkpoint
-from scenequilt.tools.training.job import TrainingJob
+from scenequilt.tools.training.job import JobReport, TrainingJob
 from scenequilt.tools.training.loss_network import load_perceptual
 from scenequilt.tools.training.request import TrainingRequest
 from scenequilt.tools.training.restoring import restore_network, settings_of, taxonomy_of
@@ -99,7 +99,7 @@ def build_job(request: TrainingRequest) -> TrainingJob[SynthesisBatch]:
             discriminator = PatchDiscriminator(classes, width=loss.discriminator_width)
         elif loss.adversarial:
             discriminator = FeatureDiscriminator(classes, width=loss.discriminator_width)
-    start_from(network, start)
+    started = start_from(network, start, canvases.taxonomy)
     # Convolutions on the CPU are faster in this order of memory.
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     held_out = canvases.places(held_out=True)
@@ -132,6 +132,7 @@ def build_job(request: TrainingRequest) -> TrainingJob[SynthesisBatch]:
         if held_out
         else None,
         sheet=lambda trained: sheet_of_finishes(trained, canvases, shown),
+        report=JobReport(lines=started),
     )
 
 
