@@ -379,6 +379,15 @@ def test_lines_that_do_not_fit_the_colours_are_refused() -> None:
         _model().reconstruct(torch.zeros(1, 1, 8, 8), torch.zeros(1, 3, 8, 9))
 
 
+def test_a_training_that_starts_from_refined_weights_begins_with_the_first_phase() -> None:
+    model = _model()
+    model.refining.fill_(1)
+
+    _objective(model)
+
+    assert model.refining == 0
+
+
 def test_the_refiner_paints_over_the_painting_once_it_has_learnt() -> None:
     model, given = _model(), _drawn()
     assert given.edges is not None and given.color_domain is not None
