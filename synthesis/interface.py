@@ -48,6 +48,24 @@ class Conditions:
         return value
 
 
+def checked_layout(layout: Tensor, classes: int) -> Tensor:
+    """Return a layout, if it is one of K classes.
+
+    Args:
+        layout: (B, K + 1, H, W) float one-hot, void last.
+        classes: K.
+
+    Raises:
+        ValueError: If it has another shape.
+    """
+    if layout.ndim != 4 or layout.shape[1] != classes + 1:
+        raise ValueError(
+            f"layout must be (B, {classes + 1}, H, W), got {tuple(layout.shape)}; give it in the "
+            "taxonomy that the network was trained with"
+        )
+    return layout
+
+
 @runtime_checkable
 class ImageGenerator(Protocol):
     """Turns conditions into pictures.

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scenequilt.synthesis.interface import Conditions
+from scenequilt.synthesis.interface import Conditions, checked_layout
 
 ENCODER = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512), (3, 512))
 """Convolutions and channels of each block; a pooling follows each."""
@@ -162,13 +162,9 @@ class CanvasGenerator(nn.Module):
         canvas, coverage, elided = (
             conditions.needed(name, self.name) for name in ("canvas", "coverage", "elided")
         )
-        if conditions.layout.shape[1] != self.classes + 1:
-            raise ValueError(
-                f"layout has {conditions.layout.shape[1]} channels, expected {self.classes} classes "
-                "and void; give the layout in the taxonomy that the network was trained with"
-            )
+        layout = checked_layout(conditions.layout, self.classes)
         with torch.inference_mode():
-            picture, _ = self.forward(conditions.layout, canvas, coverage, elided)
+            picture, _ = self.forward(layout, canvas, coverage, elided)
         return picture.clamp(0, 1)
 
     def _paint(self, given: Tensor) -> tuple[Tensor, Tensor]:

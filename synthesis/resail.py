@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scenequilt.synthesis.interface import Conditions
+from scenequilt.synthesis.interface import Conditions, checked_layout
 from scenequilt.synthesis.losses import (
     FIRST_CONVOLUTIONS,
     PerceptualLoss,
@@ -204,13 +204,9 @@ class ResailGenerator(nn.Module):
         canvas, coverage, elided = (
             conditions.needed(name, self.name) for name in ("canvas", "coverage", "elided")
         )
-        if conditions.layout.shape[1] != self.classes + 1:
-            raise ValueError(
-                f"layout has {conditions.layout.shape[1]} channels, expected {self.classes} classes "
-                "and void; give the layout in the taxonomy that the network was trained with"
-            )
+        layout = checked_layout(conditions.layout, self.classes)
         with torch.inference_mode():
-            picture, _ = self.forward(conditions.layout, canvas, coverage, elided)
+            picture, _ = self.forward(layout, canvas, coverage, elided)
         return picture
 
 

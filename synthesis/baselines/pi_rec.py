@@ -29,7 +29,7 @@ from scenequilt.synthesis.drawing import (
     edges_of_layout,
     edges_of_photograph,
 )
-from scenequilt.synthesis.interface import Conditions
+from scenequilt.synthesis.interface import Conditions, checked_layout
 from scenequilt.synthesis.losses import BLOCKS, FIRST_CONVOLUTIONS, PerceptualLoss, layer_names
 from scenequilt.synthesis.photograph_samples import ExtraMaker, PhotographBatch, Piece
 from scenequilt.synthesis.refinement import one_hot_layout
@@ -249,12 +249,7 @@ class PiRec(nn.Module):
             ValueError: If the layout has another number of classes, or edges or color_domain do not
                 fit each other.
         """
-        layout = conditions.layout
-        if layout.ndim != 4 or layout.shape[1] != self.classes + 1:
-            raise ValueError(
-                f"layout must be (B, {self.classes + 1}, H, W), got {tuple(layout.shape)}; give it in "
-                "the taxonomy that the network was trained with"
-            )
+        checked_layout(conditions.layout, self.classes)
         conditions = self.conditions_of_layout(conditions)
         edges, plan = (conditions.needed(name, self.name) for name in ("edges", "color_domain"))
         with torch.inference_mode():

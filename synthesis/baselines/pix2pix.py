@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scenequilt.synthesis.baselines.baseline import Baseline
-from scenequilt.synthesis.interface import Conditions
+from scenequilt.synthesis.interface import Conditions, checked_layout
 from scenequilt.synthesis.losses import PerceptualLoss
 from scenequilt.synthesis.photograph_samples import PhotographBatch
 from scenequilt.synthesis.refinement import pad_to_multiple
@@ -116,11 +116,7 @@ class Pix2PixGenerator(nn.Module):
         Raises:
             ValueError: If the layout has another number of classes.
         """
-        if layout.ndim != 4 or layout.shape[1] != self.classes + 1:
-            raise ValueError(
-                f"layout must be (B, {self.classes + 1}, H, W), got {tuple(layout.shape)}; give it in "
-                "the taxonomy that the network was trained with"
-            )
+        checked_layout(layout, self.classes)
         height, width = layout.shape[2:]
         features = pad_to_multiple(layout, 2**self.settings.levels)
         features = features.to(next(self.parameters()).dtype)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from scenequilt.synthesis.baselines.baseline import Baseline
 from scenequilt.synthesis.boundaries import boundary_map
-from scenequilt.synthesis.interface import Conditions
+from scenequilt.synthesis.interface import Conditions, checked_layout
 from scenequilt.synthesis.losses import FIRST_CONVOLUTIONS, PerceptualLoss, weighted_first
 from scenequilt.synthesis.multiscale import (
     MultiScaleDiscriminator,
@@ -265,12 +265,7 @@ class Pix2PixHDGenerator(nn.Module):
             self.style_counts.copy_(torch.from_numpy(clusters.counts))
 
     def _read(self, conditions: Conditions) -> tuple[Tensor, Tensor | None]:
-        layout = conditions.layout
-        if layout.ndim != 4 or layout.shape[1] != self.classes + 1:
-            raise ValueError(
-                f"layout must be (B, {self.classes + 1}, H, W), got {tuple(layout.shape)}; give it in "
-                "the taxonomy that the network was trained with"
-            )
+        layout = checked_layout(conditions.layout, self.classes)
         if not self.settings.boundaries and self.encoder is None:
             return layout, None
         return layout, conditions.needed("instances", self.name)

@@ -12,7 +12,7 @@ from torch.nn.utils.parametrize import is_parametrized, register_parametrization
 
 from scenequilt.synthesis.baselines.baseline import Baseline
 from scenequilt.synthesis.boundaries import boundary_map
-from scenequilt.synthesis.interface import Conditions
+from scenequilt.synthesis.interface import Conditions, checked_layout
 from scenequilt.synthesis.losses import (
     FIRST_CONVOLUTIONS,
     PerceptualLoss,
@@ -424,12 +424,7 @@ class SpadeGenerator(nn.Module):
             MissingConditionError: Without instances where settings.boundary asks for them.
             ValueError: If the layout has another number of classes.
         """
-        layout = conditions.layout
-        if layout.ndim != 4 or layout.shape[1] != self.classes + 1:
-            raise ValueError(
-                f"layout must be (B, {self.classes + 1}, H, W), got {tuple(layout.shape)}; give it "
-                "in the taxonomy that the network was trained with"
-            )
+        layout = checked_layout(conditions.layout, self.classes)
         parts = [layout[:, :-1]]
         if self.settings.void_channel != "none":
             parts.insert(self.settings.void_channel == "last", layout[:, -1:])

@@ -191,7 +191,7 @@ def test_a_missing_condition_is_named(name: str) -> None:
 def test_a_layout_of_other_classes_is_refused() -> None:
     conditions = replace(_conditions(_scene()), layout=torch.zeros(1, 6, 32, 64))
 
-    with pytest.raises(ValueError, match="layout has 6 channels, expected 3 classes and void"):
+    with pytest.raises(ValueError, match=r"layout must be \(B, 4, H, W\), got"):
         _generator().generate(conditions)
 
 

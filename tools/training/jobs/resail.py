@@ -10,17 +10,10 @@ from scenequilt.synthesis.resail import (
     ResailObjective,
     ResailSettings,
 )
-from scenequilt.synthesis.samples import CanvasBatches, CanvasSampleSettings
-from scenequilt.tools.settings import as_json
+from scenequilt.synthesis.samples import CanvasSampleSettings
 from scenequilt.tools.training.checkpoint import Checkpoint
-from scenequilt.tools.training.job import JobReport, TrainingJob
-from scenequilt.tools.training.jobs.synthesis import (
-    PictureSettings,
-    elision_of_pictures,
-    facts_of,
-    sheet_of_finishes,
-    try_finish,
-)
+from scenequilt.tools.training.job import TrainingJob
+from scenequilt.tools.training.jobs.synthesis import PictureSettings, canvas_job
 from scenequilt.tools.training.loss_network import load_perceptual
 from scenequilt.tools.training.request import TrainingRequest
 from scenequilt.tools.training.restoring import restore_network, settings_of, taxonomy_of
@@ -51,10 +44,8 @@ def build_job(request: TrainingRequest) -> TrainingJob[SynthesisBatch]:
         )
     canvases = CanvasSet(request.canvases)
     network_settings = request.table("network", ResailSettings)
-    samples = request.table("samples", CanvasSampleSettings)
     loss = request.table("loss", ResailLossSettings)
     start = request.table("start", StartSettings)
-    pictures = request.table("pictures", PictureSettings)
     perceptual = None
     if request.features is not None:
         perceptual = load_perceptual(request.features).to(request.device)
@@ -63,38 +54,14 @@ def build_job(request: TrainingRequest) -> TrainingJob[SynthesisBatch]:
         network = ResailGenerator(len(canvases.taxonomy), network_settings)
         objective = ResailObjective(network, perceptual, loss, device=request.device)
     started = start_from(network, start, canvases.taxonomy)
-    for part in objective.networks.values():
-        # Convolutions on the CPU are faster in this order of memory.
-        part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    held_out = canvases.places(held_out=True)
-    shown = held_out or canvases.places(held_out=False)
-    return TrainingJob(
+    return canvas_job(
+        request,
+        canvases,
         network=NETWORK,
-        settings={
-            "network": as_json(network_settings),
-            "samples": as_json(samples),
-            "loss": as_json(loss),
-            "start": start.on_card(),
-            "pictures": as_json(pictures),
-            "classifier": None if perceptual is None else perceptual.network,
-        },
-        taxonomy=canvases.taxonomy,
-        preprocessing={"range": [0, 1], "elision": elision_of_pictures(canvases, pictures)},
-        data=facts_of(canvases),
+        tables={"network": network_settings, "loss": loss},
         objective=objective,
-        batches=CanvasBatches(
-            canvases,
-            canvases.places(held_out=False),
-            samples,
-            batch_size=request.batch_size,
-            seed=request.seed,
-        ),
-        delivered="generator",
-        validate=(lambda trained: try_finish(trained, canvases, held_out, perceptual))
-        if held_out
-        else None,
-        sheet=lambda trained: sheet_of_finishes(trained, canvases, shown),
-        report=JobReport(lines=started),
+        perceptual=perceptual,
+        started=started,
     )
 
 

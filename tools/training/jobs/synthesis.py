@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,11 +25,14 @@ from scenequilt.synthesis.painting import PaintingNetwork, ShownCanvas, paint_ov
 from scenequilt.synthesis.samples import CanvasBatches, CanvasSampleSettings
 from scenequilt.tools.settings import as_json
 from scenequilt.tools.training.checkpoint import Checkpoint
-from scenequilt.tools.training.job import JobReport, TrainingJob
+from scenequilt.tools.training.job import JobReport, Objective, TrainingJob
 from scenequilt.tools.training.loss_network import load_perceptual
 from scenequilt.tools.training.request import TrainingRequest
 from scenequilt.tools.training.restoring import restore_network, settings_of, taxonomy_of
 from scenequilt.tools.training.start import StartSettings, start_from
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 NETWORK = "sims_synthesis"
 
@@ -83,10 +86,8 @@ def build_job(request: TrainingRequest) -> TrainingJob[SynthesisBatch]:
         )
     canvases = CanvasSet(request.canvases)
     network_settings = request.table("network", CanvasGeneratorSettings)
-    samples = request.table("samples", CanvasSampleSettings)
     loss = request.table("loss", SynthesisLossSettings)
     start = request.table("start", StartSettings)
-    pictures = request.table("pictures", PictureSettings)
     perceptual = None
     if request.features is not None:
         perceptual = load_perceptual(request.features).to(request.device)
@@ -100,16 +101,53 @@ def build_job(request: TrainingRequest) -> TrainingJob[SynthesisBatch]:
         elif loss.adversarial:
             discriminator = FeatureDiscriminator(classes, width=loss.discriminator_width)
     started = start_from(network, start, canvases.taxonomy)
-    # Convolutions on the CPU are faster in this order of memory.
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return canvas_job(
+        request,
+        canvases,
+        network=NETWORK,
+        tables={"network": network_settings, "loss": loss},
+        objective=SynthesisObjective(
+            network, perceptual, loss, discriminator, device=request.device
+        ),
+        perceptual=perceptual,
+        started=started,
+    )
+
+
+def canvas_job(
+    request: TrainingRequest,
+    canvases: CanvasSet,
+    *,
+    network: str,
+    tables: "Mapping[str, DataclassInstance]",
+    objective: Objective[SynthesisBatch],
+    perceptual: PerceptualLoss | None,
+    started: Mapping[str, str],
+) -> TrainingJob[SynthesisBatch]:
+    """Return the job of a network that makes photographs of canvases, once it is built.
+
+    Args:
+        request: With the tables [samples], [start] and [pictures].
+        canvases: What it learns from, and what of it is held out.
+        network: Its name on the card.
+        tables: Its settings, by table.
+        objective: What is minimised; "generator" is delivered.
+        perceptual: The classifier that pictures are tried by too, None for none.
+        started: What it starts from, for a person.
+    """
+    samples = request.table("samples", CanvasSampleSettings)
+    start = request.table("start", StartSettings)
+    pictures = request.table("pictures", PictureSettings)
+    for part in objective.networks.values():
+        # Convolutions on the CPU are faster in this order of memory.
+        part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     held_out = canvases.places(held_out=True)
     shown = held_out or canvases.places(held_out=False)
     return TrainingJob(
-        network=NETWORK,
+        network=network,
         settings={
-            "network": as_json(network_settings),
+            **{name: as_json(table) for name, table in tables.items()},
             "samples": as_json(samples),
-            "loss": as_json(loss),
             "start": start.on_card(),
             "pictures": as_json(pictures),
             "classifier": None if perceptual is None else perceptual.network,
@@ -117,9 +155,7 @@ def build_job(request: TrainingRequest) -> TrainingJob[SynthesisBatch]:
         taxonomy=canvases.taxonomy,
         preprocessing={"range": [0, 1], "elision": elision_of_pictures(canvases, pictures)},
         data=facts_of(canvases),
-        objective=SynthesisObjective(
-            network, perceptual, loss, discriminator, device=request.device
-        ),
+        objective=objective,
         batches=CanvasBatches(
             canvases,
             canvases.places(held_out=False),
