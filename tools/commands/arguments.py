@@ -1,6 +1,7 @@
 """Types of arguments that several commands take."""
 
 import argparse
+from pathlib import Path
 
 FAVOR = 4.0
 """What a class counts that is favored without a number."""
@@ -42,3 +43,35 @@ def favor(text: str) -> tuple[str, float]:
             f"{text!r} is no favor; give CLASS or CLASS=W with W of at least 0, e.g. bicyclist=3"
         )
     return name, weight
+
+
+def add_layout_arguments(
+    parser: argparse.ArgumentParser, *, nargs: str = "+", more: str = ""
+) -> None:
+    """Add the arguments of a command that reads layouts in the classes of a network's weights.
+
+    Args:
+        parser: Of the command.
+        nargs: How many layouts there may be.
+        more: What the help of LAYOUT says besides.
+    """
+    parser.add_argument(
+        "layouts", type=Path, nargs=nargs, metavar="LAYOUT",
+        help="label map (PNG of file ids, or of the classes' colours), a folder of them, or the "
+        "folder of a dataset" + more,
+    )  # fmt: skip
+    parser.add_argument("--split", metavar="S", help="of a dataset, this split only, e.g. val")
+    parser.add_argument("--limit", type=positive, metavar="N", help="the first N layouts only")
+    parser.add_argument(
+        "--size", type=size_hw, metavar="HxW",
+        help="bring layouts to this height and width in pixels, by nearest, first",
+    )  # fmt: skip
+    parser.add_argument(
+        "--classes", type=Path, metavar="FILE",
+        help="classes.json with the meaning of the layouts' values (default: that of the dataset "
+        "they lie in, else the classes of the weights); matched to those of the weights by name",
+    )  # fmt: skip
+    parser.add_argument(
+        "--repair", choices=["none", "nearest"], default="none",
+        help="nearest: take the nearest class where a value is none (default: %(default)s)",
+    )  # fmt: skip

@@ -29,11 +29,7 @@ def add_complete_command(commands: "Commands") -> None:
         "folder is what compose takes), layouts.jsonl with the file and figures of each, and "
         "completion.json. Leaves with 1 if a layout was left out, which is named.",
     )
-    parser.add_argument(
-        "layouts", type=Path, nargs="+", metavar="LAYOUT",
-        help="label map (PNG of file ids, or of the classes' colours), a folder of them, or the "
-        "folder of a dataset",
-    )  # fmt: skip
+    arguments.add_layout_arguments(parser)
     how = parser.add_mutually_exclusive_group(required=True)
     how.add_argument(
         "--weights",
@@ -46,23 +42,6 @@ def add_complete_command(commands: "Commands") -> None:
         help="no network: fill with the nearest label, the closed form",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
-    parser.add_argument("--split", metavar="S", help="of a dataset, this split only, e.g. val")
-    parser.add_argument(
-        "--limit", type=arguments.positive, metavar="N", help="the first N layouts only"
-    )
-    parser.add_argument(
-        "--size", type=arguments.size_hw, metavar="HxW",
-        help="bring layouts to this height and width in pixels, by nearest, first",
-    )  # fmt: skip
-    parser.add_argument(
-        "--classes", type=Path, metavar="FILE",
-        help="classes.json with the meaning of the layouts' values (default: that of the dataset "
-        "they lie in, else the classes of the weights); matched to those of the weights by name",
-    )  # fmt: skip
-    parser.add_argument(
-        "--repair", choices=["none", "nearest"], default="none",
-        help="nearest: take the nearest class where a value is none (default: %(default)s)",
-    )  # fmt: skip
     parser.add_argument(
         "--contact-sheet", type=Path, metavar="FILE.png",
         help="draw the first layouts before and after",

@@ -36,24 +36,12 @@ def add_generate_command(commands: "Commands") -> None:
         "numbered by connected components. Leaves with 1 if a layout was left out, which is named.",
     )
     parser.add_argument("generator", choices=sorted(GENERATOR_TITLES), metavar="NAME")
-    parser.add_argument(
-        "layouts", type=Path, nargs="*", metavar="LAYOUT",
-        help="label map (PNG of file ids, or of the classes' colours), a folder of them, or the "
-        "folder of a dataset; none with --canvas, which has them",
-    )  # fmt: skip
+    arguments.add_layout_arguments(parser, nargs="*", more="; none with --canvas, which has them")
     parser.add_argument(
         "--weights", type=Path, required=True, metavar="FILE",
         help="weights that scenequilt train NAME wrote",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
-    parser.add_argument("--split", metavar="S", help="of a dataset, this split only, e.g. val")
-    parser.add_argument(
-        "--limit", type=arguments.positive, metavar="N", help="the first N layouts only"
-    )
-    parser.add_argument(
-        "--size", type=arguments.size_hw, metavar="HxW",
-        help="bring layouts to this height and width in pixels, by nearest, first",
-    )  # fmt: skip
     parser.add_argument(
         "--samples", type=arguments.positive, default=1, metavar="N",
         help="pictures of each layout, with the seeds from --seed on: images/NAME/00.png, ... as "
@@ -84,15 +72,6 @@ def add_generate_command(commands: "Commands") -> None:
         "--canvas", type=Path, metavar="RUN",
         help="pi_rec: finish the canvases of a run of compose --finish none, the first variant of "
         "each layout, showing what the canvas delivers",
-    )  # fmt: skip
-    parser.add_argument(
-        "--classes", type=Path, metavar="FILE",
-        help="classes.json with the meaning of the layouts' values (default: that of the dataset "
-        "they lie in, else the classes of the weights); matched to those of the weights by name",
-    )  # fmt: skip
-    parser.add_argument(
-        "--repair", choices=["none", "nearest"], default="none",
-        help="nearest: take the nearest class where a value is none (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--precision", choices=["fp32", "bf16"], default="fp32",
