@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -125,13 +125,19 @@ def _mapped(
         yield from map(work, entries)
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(work, entries)
+        try:
+            yield from pool.map(work, entries)
+        except BaseException:
+            # Of a keyboard too: what is queued is not waited for, what was begun is.
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def _canvases_of(
     reader: DatasetReader, bank_path: Path, making: CanvasMaking, entry: Entry
 ) -> _Made | None:
-    bank, looks, sequences = _opened(bank_path)
+    changed_ns = (bank_path / "manifest.json").stat().st_mtime_ns
+    bank, looks, sequences = _opened(bank_path, changed_ns)
     photograph = reader.read(entry)
     image, layout = photograph.image, photograph.layout
     if making.size_hw is not None:
@@ -166,16 +172,11 @@ def _canvases_of(
     return _Made(entry, image, layout.label_map, canvases)
 
 
-_OPENED: dict[Path, tuple[MemoryBank, SourceLooks, set[str]]] = {}
-"""Banks that this process has open: a worker makes many canvases."""
-
-
-def _opened(path: Path) -> tuple[MemoryBank, SourceLooks, set[str]]:
-    if path not in _OPENED:
-        bank = MemoryBank.open(path)
-        sequences = {source.sequence for source in bank.sources()}
-        _OPENED[path] = bank, SourceLooks(bank), sequences
-    return _OPENED[path]
+@lru_cache(maxsize=1)
+def _opened(path: Path, changed_ns: int) -> tuple[MemoryBank, SourceLooks, set[str]]:
+    """Return a bank that stays open, since a worker makes many canvases, until it changes."""
+    bank = MemoryBank.open(path)
+    return bank, SourceLooks(bank), {source.sequence for source in bank.sources()}
 
 
 def _resized(
