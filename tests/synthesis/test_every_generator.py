@@ -57,6 +57,9 @@ def one_of(whole: Conditions, place: int) -> Conditions:
     )
 
 
+DEVICES = ["cpu", *["cuda"] * torch.cuda.is_available()]
+"""Those of this machine; a graphics card is tried where there is one."""
+
 every_generator = pytest.mark.parametrize("name", sorted(BASELINES))
 
 
@@ -106,6 +109,20 @@ def test_a_picture_in_a_batch_is_the_picture_alone(name: str) -> None:
     for place in range(3):
         alone = network.generate(one_of(shown, place), seed=1)
         torch.testing.assert_close(together[place : place + 1], alone, atol=2e-5, rtol=0)
+
+
+@every_generator
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_picture_lies_where_its_layout_does_and_is_the_same_there(name: str, device: str) -> None:
+    network, shown = build(name), conditions((32, 64))
+    expected = network.generate(shown, seed=2)
+    assert shown.instances is not None
+    moved = Conditions(layout=shown.layout.to(device), instances=shown.instances.to(device))
+
+    made = network.to(device).generate(moved, seed=2)
+
+    assert made.device == moved.layout.device
+    torch.testing.assert_close(made.cpu(), expected, atol=1e-3, rtol=0)
 
 
 @every_generator
