@@ -385,7 +385,7 @@ def test_bad_input_is_refused_before_anything_is_measured(
         ("--size", "24", "'24' is not a size; give height x width"),
         ("--batch", "0", "'0' is not a whole number of at least 1"),
         ("--workers", "0", "'0' is not a whole number of at least 1"),
-        ("--seed", "-1", "'-1' is not a whole number of at least 0"),
+        ("--seed", "-1", "'-1' is not a whole number from 0 to below 2^63"),
     ],
 )
 def test_values_that_are_no_values_are_refused(
