@@ -9,6 +9,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 REAL_DATA = Path(os.environ.get("SCENEQUILT_DATA", ROOT.parent / "shared" / "data"))
 REAL_WEIGHTS = Path(os.environ.get("SCENEQUILT_WEIGHTS", ROOT.parent / "shared" / "weights"))
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Tiny networks: threads of one worker would wait for those of the others most of the time. Set
+    # before a library that reads it is imported.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
